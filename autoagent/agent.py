@@ -1,0 +1,222 @@
+"""Agent: the composition root. It wires model, tools, policy, memory and record around the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoagent import events
+from autoagent.config import Limits, Sampling
+from autoagent.errors import AutoagentError, UsageError
+from autoagent.events import Event
+from autoagent.goal import Check, Goal, verify
+from autoagent.home import project_home
+from autoagent.loop import Loop, opening_messages
+from autoagent.models.protocol import Model
+from autoagent.security import Approve, Policy, refuse
+from autoagent.store import RunRecord, Store
+from autoagent.tools import Context, Tool, Toolbox, builtin_tools
+from autoagent.trajectory import Ending, Step, Trajectory, Verdict
+from autoagent.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autoagent.memory import Memory
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. ``verdict`` is what is known about the outcome, ``ending`` why the run stopped."""
+
+    answer: str | None
+    verdict: Verdict
+    ending: Ending
+    trajectory: Trajectory
+
+
+@dataclass
+class Agent:
+    """An agent with a model, tools and a workspace.
+
+    Args:
+        tools: Your own tools, besides the built-in ones.
+        model: A Model, a version name, a model folder or a hub id; by default the project's current version,
+            which is the embedded model until another was promoted.
+        workspace: The folder the agent may read and write; made when missing.
+        home: Where records, memory and versions live; by default the project's ``.autoagent``.
+        limits: Budgets of one run.
+        sampling: How tokens are drawn; greedy by default.
+        approve: Asked before an effect that needs consent; refuses by default.
+        memory: Long-term memory, or False to go without; opened from ``home`` by default.
+        builtins: Whether the built-in tools are there, too.
+    """
+
+    tools: Sequence[Tool] = ()
+    model: Model | str | Path | None = None
+    workspace: Path | str = "."
+    home: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    sampling: Sampling = field(default_factory=Sampling)
+    approve: Approve = refuse
+    memory: Memory | bool = True
+    builtins: bool = True
+    services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home = self.home or project_home()
+        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else [])])
+        self._workspace = Workspace.at(self.workspace)
+        self._store = Store(self.home)
+        self._loaded: Model | None = None
+        self._memory: Memory | None = None
+        self._memory_note = ""
+
+    def run(self, goal: str | Goal, *, check: Check | None = None) -> Result:
+        """Work on a goal until there is an ending.
+
+        Raises:
+            UsageError: the goal is empty, or the model or workspace cannot be used.
+        """
+        trajectory = None
+        for event in self.events(goal, check=check):
+            if isinstance(event, events.Closed):
+                trajectory = event.trajectory
+        assert trajectory is not None and trajectory.ending is not None  # Closed is always the last event
+        return Result(trajectory.answer, trajectory.verdict, trajectory.ending, trajectory)
+
+    def steps(self, goal: str | Goal, *, check: Check | None = None) -> Iterator[Step]:
+        """The run as whole steps, as they happen."""
+        for event in self.events(goal, check=check):
+            if isinstance(event, events.Stepped):
+                yield event.step
+
+    def events(self, goal: str | Goal, *, check: Check | None = None, suite: str = "") -> Iterator[Event]:
+        """The run as typed events, as they happen; the last is always ``Closed`` with the whole trajectory.
+
+        Ctrl-C inside ends the run with ``interrupted``; a fault of a tool or of ours ends it with ``error``. In
+        both cases everything up to there is on record. Closing the generator early counts as ``interrupted``.
+        """
+        aim = goal if isinstance(goal, Goal) else Goal(goal, check)
+        model = self.loaded_model()
+        shown = self._toolbox.shown_for(aim.text, at_most=self.limits.shown_tools)
+        record = self._store.begin(
+            aim.text,
+            model=model.version,
+            seed=self.sampling.seed,
+            check=_describe(aim.check),
+            workspace=self._workspace.root,
+            suite=suite,
+        )
+        yield events.Started(
+            run_id=record.run_id, goal=aim.text, model=model.version, tools=tuple(tool.name for tool in shown)
+        )
+        memory = self.opened_memory()
+        if self._memory_note:
+            yield events.Note(text=self._memory_note)
+        opening = opening_messages(aim.text)
+        record.opened(opening, [tool.name for tool in shown])
+        session = model.open(opening, [tool.schema for tool in shown])
+        loop = Loop(
+            session=session,
+            tools=shown,
+            context=Context(workspace=self._workspace, memory=memory, services=self.services),
+            policy=Policy(approve=self.approve),
+            record=record,
+            limits=self.limits,
+            sampling=self.sampling,
+        )
+        yield from self._watched(loop, record, aim)
+
+    def _watched(self, loop: Loop, record: RunRecord, goal: Goal) -> Iterator[Event]:
+        """Run the loop; whatever happens, write down how it ended."""
+        began = time.monotonic()
+        error = ""
+        try:
+            record.snapshot(0)
+            for event in loop.events():
+                yield event
+                if isinstance(event, events.Stepped) and any(
+                    seen.mutated for seen in event.step.observations
+                ):
+                    record.snapshot(event.step.index)
+        except KeyboardInterrupt:
+            loop.ending = "interrupted"
+        except GeneratorExit:
+            record.ended("interrupted", loop.answer, time.monotonic() - began)
+            raise
+        except AutoagentError:
+            record.ended("error", loop.answer, time.monotonic() - began, traceback.format_exc())
+            raise
+        except Exception:
+            loop.ending, error = "error", traceback.format_exc()
+        finally:
+            loop.session.close()
+        ending = loop.ending or "error"
+        record.ended(ending, loop.answer, time.monotonic() - began, error)
+        yield events.Ended(ending=ending, answer=loop.answer, error=error)
+        verdict = self._judge(goal, loop, ending)
+        record.judged(verdict)
+        yield events.Judged(verdict=verdict)
+        yield events.Closed(trajectory=self._store.load(record.run_id))
+
+    def _judge(self, goal: Goal, loop: Loop, ending: Ending) -> Verdict:
+        """Check the outcome after ``finished`` and after a budget ending; a declined goal can be right, too."""
+        if ending in ("interrupted", "error"):
+            return Verdict(reason=f"the run ended with {ending}")
+        try:
+            return verify(goal, self._workspace, loop.answer or "")
+        except UsageError:
+            raise
+        except Exception as problem:  # a check is the user's code: its fault must not lose the run
+            return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
+
+    def loaded_model(self) -> Model:
+        """The model, loaded at first use.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+        """
+        if self._loaded is None:
+            if isinstance(self.model, (str, Path)) or self.model is None:
+                from autoagent.models.load import load_model
+
+                self._loaded = load_model(self.model, home=self.home)
+            else:
+                self._loaded = self.model
+        return self._loaded
+
+    def opened_memory(self) -> Memory | None:
+        """Long-term memory, opened at first use; None when switched off or held by another process."""
+        if self._memory is None and self.memory is not False:
+            if self.memory is not True:
+                self._memory = self.memory
+            else:
+                from autoagent.memory import LazyMemory
+
+                self._memory = LazyMemory(self.home)
+        return self._memory
+
+    def close(self) -> None:
+        """Release the memory's lock. The agent may be used again afterwards."""
+        if self._memory is not None and self.memory is True:
+            self._memory.close()
+            self._memory = None
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _describe(check: Check | None) -> str:
+    """The check's name, for the record."""
+    if check is None:
+        return ""
+    with contextlib.suppress(AttributeError):
+        return str(check.__qualname__)
+    return repr(check)

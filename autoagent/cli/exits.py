@@ -1,0 +1,52 @@
+"""Exit codes, and the one place where an error becomes a line for a person. Documented in docs/exit-codes.md."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from autoagent.trajectory import Ending, Verdict
+
+
+class Exit(IntEnum):
+    """What the exit status of ``autoagent`` says."""
+
+    OK = 0  # finished; the check passed if one was given
+    ERROR = 1  # a fault of a tool, of the store, or of autoagent
+    USAGE = 2  # asked for something that cannot be done as asked
+    REFUTED = 3  # finished, but the check does not hold; or the gate refused a new model
+    STUCK = 4  # no progress, or no valid calls
+    DENIED = 5  # needed an effect that was refused
+    DECLINED = 6  # the model says that it cannot do this
+    BUDGET = 124  # max_steps, max_tokens or timeout
+    INTERRUPTED = 130  # Ctrl-C
+    BROKEN_PIPE = 141  # whoever read the output went away
+    TERMINATED = 143  # SIGTERM
+
+
+_BY_ENDING: dict[Ending, Exit] = {
+    "finished": Exit.OK,
+    "declined": Exit.DECLINED,
+    "max_steps": Exit.BUDGET,
+    "max_tokens": Exit.BUDGET,
+    "timeout": Exit.BUDGET,
+    "stuck": Exit.STUCK,
+    "format_errors": Exit.STUCK,
+    "denied": Exit.DENIED,
+    "interrupted": Exit.INTERRUPTED,
+    "error": Exit.ERROR,
+}
+
+
+def of_run(ending: Ending | None, verdict: Verdict, *, checked: bool) -> Exit:
+    """The exit code of a run: its ending decides; a finished run with a check must have passed it.
+
+    Args:
+        ending: None (a run that has none) counts as an error.
+        verdict: What the check said.
+        checked: Whether a check was given.
+    """
+    if ending is None:
+        return Exit.ERROR
+    if ending == "finished" and checked and verdict.status != "verified":
+        return Exit.REFUTED
+    return _BY_ENDING[ending]

@@ -1,0 +1,58 @@
+"""What commands are built from. ``main`` makes the real ones; a test may hand in another way to load models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from autoagent.home import load_config, project_home
+from autoagent.models.protocol import Model
+
+
+def _load_model(spec: str, home: Path) -> Model:
+    from autoagent.models.load import load_model  # brings torch in
+
+    return load_model(spec, home=home)
+
+
+@dataclass
+class Parts:
+    """Handed from command to command as the context object of typer."""
+
+    load: Callable[[str, Path], Model] = _load_model
+    chosen_home: Path | None = None  # of --home
+    services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    @cached_property
+    def home(self) -> Path:
+        """Where records, memory and versions live; it may not exist yet."""
+        return self.chosen_home.expanduser().absolute() if self.chosen_home else project_home()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """All settings by name, without the flags.
+
+        Raises:
+            ConfigError: a settings file cannot be read or has an unknown key.
+        """
+        return load_config(self.home)
+
+    def model(self, spec: str) -> Model:
+        """Load a model.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+        """
+        return self.load(spec, self.home)
+
+
+def parts_of(ctx: typer.Context) -> Parts:
+    """The parts of this invocation."""
+    parts = ctx.find_object(Parts)
+    assert parts is not None  # the callback of the app puts them there
+    return parts

@@ -1,0 +1,253 @@
+"""A run, shown to a person as it happens: a consumer of events, line by line, calm and aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from autoagent import events
+from autoagent.cli.console import call_text, clean, cut
+from autoagent.events import Event
+from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Trajectory, Verdict
+
+GUTTER = 9  # columns of the labels at the left
+_LINES = 8  # of an observation
+_LINE = 400  # characters of one of them
+_CALLS_BEGIN = ("<", "{", "[")  # what a chat format puts before the calls of a reply
+
+_ENDINGS: dict[Ending, str] = {
+    "finished": "finished",
+    "declined": "declined",
+    "max_steps": "out of steps (max_steps)",
+    "max_tokens": "out of tokens (max_tokens)",
+    "timeout": "out of time (timeout)",
+    "stuck": "stuck: no progress any more",
+    "format_errors": "the replies stayed invalid (format_errors)",
+    "denied": "denied: an effect it needed was refused",
+    "interrupted": "interrupted",
+    "error": "error",
+}
+_VERDICT_STYLES = {"verified": "green", "refuted": "red", "unverified": "dim"}
+_MARKS = {"verified": "✓ ", "refuted": "✗ ", "unverified": ""}
+
+
+class Screen:
+    """Shows the events of one run after the other. Use as a context manager: it may have a spinner turning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._sub_goals: tuple[str, ...] = ()
+        self._done: tuple[int, ...] = ()
+        self._reply = ""  # the text of the reply being made
+        self._label = ""  # of the step being shown, printed once
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.pause()
+
+    def busy(self, doing: str) -> None:
+        """Say what is going on, on a line that goes away; on a terminal only."""
+        if not self._console.is_terminal:
+            return
+        line = Text(cut(clean(" ".join(doing.split())), max(8, self._console.width - 4)), style="dim")
+        if self._status is None:
+            self._status = self._console.status(line, spinner_style="dim")
+            self._status.start()
+        else:
+            self._status.update(line)
+
+    def pause(self) -> None:
+        """Take the line that goes away, away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case events.Started():
+                self._started(event)
+            case events.Token():
+                self._reply += event.text
+                self.busy(self._reply[-200:])
+            case events.Planned():
+                self._planned(event.sub_goals, event.done)
+            case events.Called():
+                self._called(event.step, event.call)
+            case events.ApprovalWanted():
+                self._approved(event)
+            case events.Observed():
+                self._observed(event.observation)
+            case events.Stepped():
+                self._stepped(event.step)
+            case events.Note():
+                self.note(event.text)
+            case events.Ended():
+                self._ended(event)
+            case events.Judged():
+                self.pause()
+            case events.Closed():
+                self.closed(event.trajectory)
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+        self.pause()
+        self._row("note", Text(clean(text), style="yellow"))
+
+    def _started(self, event: events.Started) -> None:
+        self._start_over()
+        self.pause()
+        self._row("goal", Text(clean(event.goal.strip()), style="bold"))
+        self._row("model", Text(clean(event.model), style="dim"))
+        self.busy("planning")
+
+    def _planned(self, sub_goals: tuple[str, ...], done: tuple[int, ...]) -> None:
+        self.pause()
+        if sub_goals != self._sub_goals:
+            self._sub_goals, self._done = sub_goals, ()
+            lines = "\n".join(f"○ {number}. {goal}" for number, goal in enumerate(sub_goals, start=1))
+            self._row("plan", Text(clean(lines) or "none"))
+        new = [number for number in done if number not in self._done]
+        if new:
+            lines = "\n".join(f"✓ {number}. {self._sub_goals[number - 1]}" for number in new)
+            self._row("", Text(clean(lines), style="green"))
+        self._done = done
+
+    def _called(self, step: int, call: ToolCall) -> None:
+        self.pause()
+        self._begin_step(step, _spoken(self._reply))
+        self._row(self._take_label(), call_text(call.name, call.arguments))
+        self.busy(f"running {call.name}")
+
+    def _begin_step(self, step: int, said: str) -> None:
+        if self._label:  # a later call of the same step
+            return
+        self._console.print()
+        self._label = f"step {step}"
+        thought = said.strip()
+        if thought and not any(thought.endswith(goal) for goal in self._sub_goals):
+            self._row(self._take_label(), Text(clean(cut(thought, _LINE)), style="italic dim"))
+
+    def _take_label(self) -> str:
+        label, self._label = self._label, " "
+        return label
+
+    def _approved(self, event: events.ApprovalWanted) -> None:
+        self.pause()
+        said = "allowed" if event.granted else "refused"
+        self._row("", Text(f"{said}: {', '.join(event.effects)}", style="dim" if event.granted else "yellow"))
+
+    def _observed(self, seen: Observation) -> None:
+        self.pause()
+        if seen.ok and seen.call.name in ("finish", "decline"):  # its words are the answer, which follows
+            return
+        self._row("", Text(shortened(seen.content), style="" if seen.ok else "red"))
+        if seen.detail and seen.detail != "denied":
+            self._row("", Text(clean(cut(seen.detail, _LINE)), style="dim"))
+
+    def _stepped(self, step: Step) -> None:
+        self.pause()
+        if step.index and not step.reply.calls:
+            self._begin_step(step.index, "")
+            self._row(self._take_label(), Text(clean(cut(step.reply.text or "(no call)", _LINE)), style="yellow"))
+        self._row("", Text(f"{in_words(step.reply.counts)} · {seconds(step.seconds)}", style="dim"))
+        self._reply = self._label = ""
+        self.busy("thinking")
+
+    def _ended(self, event: events.Ended) -> None:
+        self.pause()
+        if event.ending == "finished":
+            self._planned(self._sub_goals, tuple(range(1, len(self._sub_goals) + 1)))
+        self.busy("checking")
+
+    def closed(self, run: Trajectory) -> None:
+        """The last lines: answer, verdict, ending, run id."""
+        self.pause()
+        self._console.print()
+        if run.answer is not None:
+            label = "reason" if run.ending in ("declined", "denied") else "answer"
+            self._row(label, Text(clean(run.answer) or "(empty)", style="bold"))
+        self._row("verdict", verdict_text(run.verdict))
+        steps = len([step for step in run.steps if step.index])
+        facts = [_ENDINGS[run.ending] if run.ending else "unfinished"]
+        facts += [f"{steps} step{'' if steps == 1 else 's'}", f"{run.counts.spent:,} tokens", seconds(run.seconds)]
+        self._row("ending", Text(" · ".join(facts), style="" if run.ending == "finished" else "yellow"))
+        self._row("run", Text(run.run_id, style="dim"))
+
+    def _row(self, label: str, body: Text) -> None:
+        """A label and, beside it, text that is wrapped to the terminal; a file or a pipe gets it as it is."""
+        console = self._console
+        lines = body.split("\n", allow_blank=True)
+        if console.is_terminal:
+            width = max(16, console.width - GUTTER)
+            lines = type(lines)(piece for line in lines for piece in (line.wrap(console, width) or [line]))
+        for number, line in enumerate(lines):
+            line.rstrip()
+            gutter = Text((label if number == 0 else "").strip().ljust(GUTTER), style="dim")
+            console.print(gutter.append_text(line) if line else Text(""), soft_wrap=True)
+
+
+def replay(run: Trajectory) -> Iterator[Event]:
+    """A recorded run as the events that a screen was shown, without the text as it came."""
+    yield events.Started(run_id=run.run_id, goal=run.goal, model=run.model, tools=run.tools)
+    for step in run.steps:
+        if step.index == 0:
+            yield events.Planned(sub_goals=run.plan)
+        elif step.sub_goal is not None:
+            yield events.Planned(sub_goals=run.plan, done=tuple(range(1, step.sub_goal)))
+        yield events.Token(text=step.reply.text)
+        for number, call in enumerate(step.reply.calls):
+            yield events.Called(step=step.index, call=call)
+            if number < len(step.observations):
+                yield events.Observed(step=step.index, observation=step.observations[number])
+        yield events.Stepped(step=step)
+    if run.ending is not None:
+        yield events.Ended(ending=run.ending, answer=run.answer, error=run.error)
+    yield events.Closed(trajectory=run)
+
+
+def in_words(counts: Counts) -> str:
+    """Tokens by what they cost: ``640 cached · 88 read · 21 forced · 6 sampled``."""
+    return f"{counts.cached} cached · {counts.prefilled} read · {counts.forced} forced · {counts.sampled} sampled"
+
+
+def seconds(value: float) -> str:
+    """A duration: ``0.31 s``, ``12.4 s``, ``3 min 05 s``."""
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 100:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s"
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """``✓ verified by check``, ``✗ refuted by check: …``, ``unverified: no check was given``."""
+    words = _MARKS[verdict.status] + verdict.status + (f" by {verdict.by}" if verdict.by else "")
+    words += f": {verdict.reason}" if verdict.reason else ""
+    return Text(clean(words), style=_VERDICT_STYLES[verdict.status])
+
+
+def shortened(content: str) -> str:
+    """The first lines of an observation, safe for a terminal, and how many more there are."""
+    lines = [cut(line, _LINE) for line in clean(content).rstrip().split("\n")]
+    more = len(lines) - _LINES
+    if more > 1:
+        lines[_LINES:] = [f"… {more} more lines"]
+    return "\n".join(lines)
+
+
+def _spoken(reply: str) -> str:
+    """What a reply says before its calls."""
+    ends = [place for mark in _CALLS_BEGIN if (place := reply.find(mark)) >= 0]
+    return reply[: min(ends)] if ends else reply

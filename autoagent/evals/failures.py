@@ -1,0 +1,75 @@
+"""Why a task was lost, told from its trajectory: the same trajectory always gets the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, get_args
+
+from autoagent.evals.check import Part
+from autoagent.evals.task import Expected
+from autoagent.trajectory import Observation, Trajectory
+
+FailureKind = Literal[
+    "wrong tool",  # the first tool called is none of the expected ones
+    "argument error",  # a call was refused or failed, and never succeeded
+    "wrong answer",
+    "wrong effect",  # files, memory, or what the check command looks at
+    "early finish",  # without any action, or before an expected tool was tried
+    "declined wrongly",
+    "did not decline",
+    "budget",  # steps, tokens or time ran out
+    "stuck",  # the same call with the same observation, again and again
+    "format",  # replies without a valid call
+    "denied",
+    "error",  # a fault of the program or of a custom tool
+]
+KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
+_CONTROL = {"finish", "decline"}
+_SAME_IN_A_ROW = 3  # calls with the same observation that make a run one that was stuck
+
+
+def failure_kind(expected: Expected, run: Trajectory, missed: Collection[Part]) -> FailureKind:
+    """The kind of a run that was refuted, the cause before its consequences.
+
+    Args:
+        expected: What the task wanted.
+        run: What happened.
+        missed: The parts that did not hold, from ``TaskCheck.missed``.
+    """
+    actions = [seen for step in run.steps for seen in step.observations if seen.call.name not in _CONTROL]
+    match run.ending:
+        case "error" | "interrupted" | None:
+            return "error"
+        case "format_errors":
+            return "format"
+        case "denied":
+            return "denied"
+        case _ if expected.declines and run.ending != "declined":
+            return "did not decline"
+        case "declined" if not expected.declines:
+            return "declined wrongly"
+        case "stuck":
+            return "stuck"
+        case "max_steps" | "max_tokens" | "timeout":
+            return "stuck" if _went_round(actions) else "budget"
+    return _finished_wrong(expected, actions, missed)
+
+
+def _finished_wrong(expected: Expected, actions: list[Observation], missed: Collection[Part]) -> FailureKind:
+    """The run ended as it should, but not where it should."""
+    if not actions and not expected.declines:
+        return "early finish"
+    if actions and expected.calls and actions[0].call.name not in expected.calls:
+        return "wrong tool"
+    succeeded = {seen.call.name for seen in actions if seen.ok}
+    if {seen.call.name for seen in actions} - succeeded or (actions and not actions[-1].ok):
+        return "argument error"
+    if "calls" in missed:
+        return "early finish"
+    return "wrong effect" if {"files", "memory", "command"} & set(missed) else "wrong answer"
+
+
+def _went_round(actions: list[Observation]) -> bool:
+    last = [(seen.call, seen.content) for seen in actions[-_SAME_IN_A_ROW:]]
+    return len(last) == _SAME_IN_A_ROW and all(each == last[0] for each in last)

@@ -1,0 +1,86 @@
+"""What happens in a run, as it happens. Screen, REPL, JSON stream and tests are all consumers of these."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autoagent.trajectory import Data, Ending, Observation, Step, ToolCall, Trajectory, Verdict
+
+
+class Started(Data):
+    type: Literal["started"] = "started"
+    run_id: str
+    goal: str
+    model: str
+    tools: tuple[str, ...]
+
+
+class Planned(Data):
+    """The plan was made or changed; ``done`` are the numbers (from 1) of ticked sub-goals."""
+
+    type: Literal["plan"] = "plan"
+    sub_goals: tuple[str, ...]
+    done: tuple[int, ...] = ()
+
+
+class Token(Data):
+    type: Literal["token"] = "token"
+    text: str
+
+
+class Called(Data):
+    type: Literal["call"] = "call"
+    step: int
+    call: ToolCall
+
+
+class ApprovalWanted(Data):
+    """A call's effects need consent; the answer comes through the ``approve`` callable."""
+
+    type: Literal["approval"] = "approval"
+    step: int
+    call: ToolCall
+    effects: tuple[str, ...]
+    granted: bool
+
+
+class Observed(Data):
+    type: Literal["observation"] = "observation"
+    step: int
+    observation: Observation
+
+
+class Stepped(Data):
+    type: Literal["step"] = "step"
+    step: Step
+
+
+class Note(Data):
+    """Something the user should know, in one line: memory is locked, a check could not run."""
+
+    type: Literal["note"] = "note"
+    text: str
+
+
+class Ended(Data):
+    type: Literal["ending"] = "ending"
+    ending: Ending
+    answer: str | None
+    error: str = ""
+
+
+class Judged(Data):
+    type: Literal["verdict"] = "verdict"
+    verdict: Verdict
+
+
+class Closed(Data):
+    """Always the last event: the whole run."""
+
+    type: Literal["closed"] = "closed"
+    trajectory: Trajectory
+
+
+Event = (
+    Started | Planned | Token | Called | ApprovalWanted | Observed | Stepped | Note | Ended | Judged | Closed
+)

@@ -1,0 +1,178 @@
+"""The words that worlds are made of, split by hash into those seen in training and those kept for measuring.
+
+Real words come from the help topics that ship with every Python (``pydoc_data.topics``), so that the recipe needs
+no download; invented ones are put together from syllables. A fifth of all words, chosen by their hash, is held out:
+training never sees them, the suites use nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import random
+import re
+from dataclasses import dataclass
+
+_HELD_OUT = 5  # every fifth word, by hash
+
+THINGS = (
+    "wifi code|door code|locker number|train time|meeting room|phone number|favourite colour|birthday|address|car plate"
+    "|bike lock|gate code|flight number|hotel name|shoe size|team name|desk number|order number|ticket number|budget"
+    "|deadline|password hint|locker key|garden code|alarm code|dentist|doctor|landlord|teacher|manager|office floor"
+    "|parking spot|library card|coffee order|tea|lunch place|boat name|cat name|dog name|printer name|server name"
+    "|project name|invoice number|account name|postcode|street|bus line|platform|seat|gym day|bin day|rent|tax number"
+    "|blood type|shirt size|wifi name|router|backup disk|spare key|toolbox|passport number|insurance|supplier|price"
+).split("|")
+NAMES = (
+    "Anna Ben Carla David Emma Felix Greta Hugo Ines Jonas Karin Leo Mara Nils Olga Paul Rosa Sami Tina Uwe Vera Willi"
+    " Xenia Yara Zoe Amir Bruno Chloe Dario Elif Fatma Gino Hana Ivan Julia Kofi Lena Mika Nora Omar Pia Quinn Ravi Sara"
+    " Tom Uma Viktor Wendy Yusuf Zara Adele Boris Cora Dina Erik Fiona Georg Helen Igor Jane Klara Luis Maya Noah"
+).split()
+PLACES = (
+    "Berlin Paris Rome Madrid Vienna Oslo Lisbon Athens Dublin Prague Cairo Lima Quito Tokyo Delhi Sydney Boston Dallas"
+    " Denver Miami Austin Seattle Toronto Helsinki Warsaw Zurich Geneva Porto Lyon Milan Naples Turin Hamburg Munich"
+    " Cologne Bremen Graz Basel Ghent Bruges Leeds York Bath Cork Galway Bergen Malmo Turku Riga Tallinn"
+).split()
+FILE_WORDS = (
+    "notes todo report sales budget data list plan summary draft letter invoice orders items prices stock recipes contacts"
+    " log results scores shopping ideas tasks diary journal expenses income staff team members cities weather trips"
+    " books movies songs quotes facts config settings readme minutes agenda calendar inventory numbers values"
+).split()
+FOLDERS = "docs data notes reports archive work home inbox projects logs files papers drafts old new temp lists".split()
+SHOPPING = (
+    "milk bread eggs butter cheese apples pears rice pasta coffee tea sugar salt flour honey soap paper towels water"
+    " juice tomatoes onions garlic carrots potatoes beans lentils oats yogurt cream chicken fish olives lemons nuts"
+).split()
+COLUMNS = (
+    "price amount quantity total cost weight height age score points units hours days sales profit income tax distance"
+    " speed size length width year stock visits clicks rating temperature rainfall population area budget salary"
+).split()
+_ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sl st th tr qu".split()
+_VOWELS = "a e i o u a e i o ai ea ee ou oo".split()
+_CODAS = ["", "", "", "n", "r", "s", "t", "l", "m", "k", "x", "nd", "rt", "sh"]
+
+
+def is_held_out(word: str) -> bool:
+    """Whether a word is kept for measuring, decided by its hash alone."""
+    return hashlib.sha256(word.lower().encode()).digest()[0] % _HELD_OUT == 0
+
+
+@functools.cache
+def real_words() -> tuple[str, ...]:
+    """A few thousand English words of 3 to 11 letters, from Python's own help topics."""
+    from pydoc_data import topics
+
+    found = set(re.findall(r"\b[a-z]{3,11}\b", " ".join(topics.topics.values())))
+    return tuple(sorted(found))
+
+
+@dataclass
+class Words:
+    """Draws words, names, files and values from one side of the split."""
+
+    rng: random.Random
+    held_out: bool = False
+
+    def pick(self, pool: tuple[str, ...] | list[str]) -> str:
+        """One entry of a pool, from this side of the split (by the entry's own hash)."""
+        for _ in range(200):
+            word = self.rng.choice(pool)
+            if is_held_out(word) == self.held_out:
+                return word
+        raise LookupError("the pool has no word on this side of the split")
+
+    def word(self) -> str:
+        """A real or invented word."""
+        if self.rng.random() < 0.65:
+            return self.pick(real_words())
+        while True:
+            word = self._invented()
+            if is_held_out(word) == self.held_out:
+                return word
+
+    def _invented(self) -> str:
+        syllables = self.rng.choice((2, 2, 3))
+        choose = self.rng.choice
+        return "".join(choose(_ONSETS) + choose(_VOWELS) for _ in range(syllables)) + choose(_CODAS)
+
+    def name(self) -> str:
+        """A person's name."""
+        return self.pick(NAMES) if self.rng.random() < 0.5 else self.word().capitalize()
+
+    def place(self) -> str:
+        return self.pick(PLACES) if self.rng.random() < 0.5 else self.word().capitalize()
+
+    def phrase(self, low: int = 1, high: int = 5) -> str:
+        """Some words in a row, as the text of a note; sometimes with capitals, numbers or punctuation."""
+        rng = self.rng
+        words = [
+            self.word() if rng.random() < 0.6 else self.pick(SHOPPING) for _ in range(rng.randint(low, high))
+        ]
+        if rng.random() < 0.2:
+            words[rng.randrange(len(words))] = str(self.number())
+        if rng.random() < 0.25:
+            words[0] = words[0].capitalize()
+        if rng.random() < 0.1 and len(words) > 1:
+            words[0] += rng.choice((",", ":"))
+        return " ".join(words)
+
+    def number(self) -> int:
+        """A whole number of one to four digits, short ones as likely as long ones."""
+        digits = self.rng.randint(1, 4)
+        return self.rng.randrange(10 ** (digits - 1), 10**digits)
+
+    def decimal(self) -> float:
+        return round(self.rng.uniform(0.1, 200), self.rng.choice((1, 1, 2)))
+
+    def code(self) -> str:
+        """A short value: a number, a word, a name, a code like K-204, an amount, a time."""
+        rng = self.rng
+        kind = rng.randrange(7)
+        if kind == 0:
+            return str(rng.randrange(100, 1_000_000))
+        if kind == 1:
+            return self.word()
+        if kind == 2:
+            return self.name()
+        if kind == 3:
+            return (
+                f"{rng.choice('ABCDEFGHKLMNPRSTUVWXYZ')}{rng.choice(('-', '', ''))}{rng.randrange(10, 9999)}"
+            )
+        if kind == 4:
+            return f"{rng.randrange(24)}:{rng.randrange(60):02d}"
+        if kind == 5:
+            return f"{self.word()} {self.word()}"
+        return f"{self.number()} {rng.choice(('euros', 'dollars', 'kg', 'people', 'rooms', 'points'))}"
+
+    def stem(self) -> str:
+        """A file name without its ending."""
+        rng = self.rng
+        kind = rng.randrange(6)
+        if kind < 2:
+            return self.pick(FILE_WORDS)
+        if kind < 4:
+            return self.word()
+        if kind == 4:
+            return f"{self.pick(FILE_WORDS)}{rng.choice('_-')}{self.word()}"
+        return f"{self.word()}{rng.choice(('', '_', '-'))}{rng.randrange(1, 2030)}"
+
+    def file(self, ending: str = "") -> str:
+        """A file name, sometimes in a folder."""
+        name = f"{self.stem()}.{ending or self.rng.choice(('txt', 'txt', 'txt', 'md', 'md', 'log'))}"
+        return f"{self.folder()}/{name}" if self.rng.random() < 0.2 else name
+
+    def folder(self) -> str:
+        return self.pick(FOLDERS) if self.rng.random() < 0.5 else self.word()
+
+    def thing(self) -> str:
+        """Something a fact is about."""
+        if self.rng.random() < 0.6:
+            return self.pick(THINGS)
+        return f"{self.word()} {self.word()}" if self.rng.random() < 0.4 else self.word()
+
+    def column(self) -> str:
+        return self.pick(COLUMNS) if self.rng.random() < 0.6 else self.word()
+
+    def date(self) -> str:
+        rng = self.rng
+        return f"{rng.randrange(1990, 2040)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}"

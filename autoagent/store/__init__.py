@@ -1,0 +1,9 @@
+"""The record of every run: written as it happens, read back exactly."""
+
+from __future__ import annotations
+
+from autoagent.store.record import RunRecord
+from autoagent.store.rows import RunSummary, Verdicts
+from autoagent.store.runs import Store
+
+__all__ = ["RunRecord", "RunSummary", "Store", "Verdicts"]

@@ -1,0 +1,203 @@
+"""Token sequences into batches: sorted by length into few shapes, shuffled by seed, resumable.
+
+A *source* says what there is to train on, pass after pass: a list in memory (:class:`Examples`) or a folder of
+shards that may still be growing (:class:`Shards`). :class:`Batches` cuts what it gives into batches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoagent.errors import UsageError
+
+Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 where the token is a target
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences padded on the right; padding has weight 0 and id 0."""
+
+    ids: Tensor  # (B, T) int64
+    weights: Tensor  # (B, T) fp32: how much predicting this token counts
+    tokens: int  # that are not padding
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(self.ids.to(device), self.weights.to(device), self.tokens)
+
+
+class Source(Protocol):
+    """What there is to train on."""
+
+    def files(self, epoch: int) -> list[str]:
+        """The parts of this pass, in a fixed order."""
+        ...
+
+    def load(self, names: Sequence[str]) -> list[Example]: ...
+
+
+class Examples:
+    """Examples in memory, as a source of one part."""
+
+    def __init__(self, examples: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+        self._examples = [
+            (np.asarray(ids, dtype=np.int64), np.asarray(mask, dtype=np.float32)) for ids, mask in examples
+        ]
+
+    def files(self, epoch: int) -> list[str]:
+        return ["memory"]
+
+    def load(self, names: Sequence[str]) -> list[Example]:
+        return self._examples
+
+
+class Shards:
+    """Files ``shard-*.npz`` in a folder: ids uint16 (N,), mask uint8 (N,), starts int64 (E+1,).
+
+    The folder is listed anew at every pass, so shards written during training are picked up.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def files(self, epoch: int) -> list[str]:
+        names = sorted(path.name for path in self._folder.glob("shard-*.npz"))
+        if not names:
+            raise UsageError(f"no training data in {self._folder}: make shards there first (shard-*.npz)")
+        return names
+
+    def load(self, names: Sequence[str]) -> list[Example]:
+        return [example for name in names for example in self._read(self._folder / name)]
+
+    @staticmethod
+    def _read(path: Path) -> Iterator[Example]:
+        try:
+            with np.load(path) as shard:
+                ids, mask, starts = shard["ids"], shard["mask"], shard["starts"]
+        except (OSError, ValueError, KeyError, BadZipFile) as fault:
+            raise UsageError(f"cannot read training shard {path}: {fault}; delete it and make it again") from None
+        if len(ids) != len(mask) or starts[0] != 0 or starts[-1] != len(ids):
+            raise UsageError(f"training shard {path} is inconsistent: delete it and make it again")
+        for start, end in zip(starts[:-1], starts[1:], strict=True):
+            yield ids[start:end], mask[start:end]
+
+
+class Batches:
+    """Endless batches of about ``tokens`` tokens from a source; ``state()`` and ``restore()`` resume exactly.
+
+    Lengths are rounded up to multiples of ``multiple`` and a batch holds one rounded length, so that there are few
+    shapes and little padding. Parts are visited in an order shuffled by seed and pass, ``window`` at a time;
+    their sequences are mixed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        tokens: int = 8192,
+        seed: int = 0,
+        max_length: int = 1024,
+        context_weight: float = 0.0,
+        window: int = 4,
+    ) -> None:
+        self._source, self._tokens, self._seed = source, tokens, seed
+        self._max_length, self._context_weight, self._window = max_length, context_weight, window
+        self._multiple = 64
+        self._epoch, self._names, self._next_window, self._next_batch = 0, list[str](), 0, 0
+        self._examples: list[Example] = []
+        self._plan: list[list[int]] = []
+
+    @property
+    def epoch(self) -> int:
+        """Passes over the source that are complete."""
+        return self._epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield self.next()
+
+    def next(self) -> Batch:
+        """The next batch, opening the next part or the next pass where one ends."""
+        empty = 0
+        while self._next_batch >= len(self._plan):
+            self._advance()
+            empty += not self._plan
+            if empty > 1 + len(self._names):
+                raise UsageError("the training data holds no sequence with a token to learn")
+        chosen = [self._examples[index] for index in self._plan[self._next_batch]]
+        self._next_batch += 1
+        return self._collate(chosen)
+
+    def batches_per_pass(self) -> int:
+        """Batches in one pass over a source of a single part (fine-tuning: steps an epoch)."""
+        return len(self._cut(self._source.load(self._source.files(0)), random.Random(self._seed)))
+
+    def state(self) -> dict[str, Any]:
+        """Where we are, as plain values."""
+        return {
+            "epoch": self._epoch,
+            "names": list(self._names),
+            "window": self._next_window,
+            "batch": self._next_batch,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue after the batch at which ``state`` was taken."""
+        self._epoch, self._names = state["epoch"], list(state["names"])
+        self._next_window = state["window"]
+        self._plan = []
+        if self._next_window > 0:
+            self._open(self._next_window - 1)
+        self._next_batch = state["batch"]
+
+    def _advance(self) -> None:
+        if self._next_window * self._window >= len(self._names):
+            if self._names:
+                self._epoch += 1
+            self._names = self._source.files(self._epoch)
+            random.Random(f"{self._seed}/{self._epoch}").shuffle(self._names)
+            self._next_window = 0
+        self._open(self._next_window)
+        self._next_window += 1
+        self._next_batch = 0
+
+    def _open(self, window: int) -> None:
+        first = window * self._window
+        self._examples = self._source.load(self._names[first : first + self._window])
+        self._plan = self._cut(self._examples, random.Random(f"{self._seed}/{self._epoch}/{window}"))
+
+    def _cut(self, examples: Sequence[Example], chance: random.Random) -> list[list[int]]:
+        by_length: dict[int, list[int]] = {}
+        for index, (ids, mask) in enumerate(examples):
+            if self._context_weight > 0 or mask[1 : self._max_length].any():
+                length = min(len(ids), self._max_length)
+                by_length.setdefault(-(-length // self._multiple), []).append(index)
+        plan = []
+        for multiples, members in by_length.items():
+            chance.shuffle(members)
+            rows = max(1, self._tokens // (multiples * self._multiple))
+            plan += [members[start : start + rows] for start in range(0, len(members), rows)]
+        chance.shuffle(plan)
+        return plan
+
+    def _collate(self, chosen: Sequence[Example]) -> Batch:
+        longest = max(min(len(ids), self._max_length) for ids, _ in chosen)
+        length = -(-longest // self._multiple) * self._multiple
+        ids = np.zeros((len(chosen), length), dtype=np.int64)
+        weights = np.zeros((len(chosen), length), dtype=np.float32)
+        for row, (tokens, mask) in enumerate(chosen):
+            count = min(len(tokens), self._max_length)
+            ids[row, :count] = tokens[:count]
+            weights[row, :count] = np.where(mask[:count] > 0, mask[:count], self._context_weight)
+        weights[:, 0] = 0  # nothing predicts the first token
+        count = sum(min(len(tokens), self._max_length) for tokens, _ in chosen)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(weights), count)

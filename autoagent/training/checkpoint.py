@@ -1,0 +1,63 @@
+"""One checkpoint file, written atomically: after ``kill -9`` either the old or the new one is whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoagent.errors import UsageError
+
+FILE = "checkpoint.pt"
+FREE = {"minutes", "tokens", "steps", "checkpoint_seconds", "threads", "precision", "device"}  # may change on resume
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` and the random generators' state to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = state | {"rng": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda_rng"] = torch.cuda.get_rng_state()
+    unfinished = folder / f"{FILE}.tmp"
+    with unfinished.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, folder / FILE)
+
+
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The checkpoint in ``folder`` on the CPU, or None where there is none."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:
+        raise UsageError(f"cannot read checkpoint {path} ({type(fault).__name__}): delete it to start anew") from None
+    return state
+
+
+def load_checkpoint(
+    folder: Path, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, Any] | None:
+    """The checkpoint to continue from, checked against this configuration and model; restores the generators."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = read_checkpoint(folder)
+    if state is None:
+        return None
+    for key, value in state["config"].items():
+        if key not in FREE and config.get(key) != value:
+            raise UsageError(
+                f"{folder / FILE} was made with {key}={value}, not {config.get(key)}: "
+                "give the same settings, or another folder to start anew"
+            )
+    masters = state["optimizers"]["masters"]
+    if {name: tuple(master.shape) for name, master in masters.items()} != shapes:
+        raise UsageError(f"{folder / FILE} belongs to a model of another shape: give another folder to start anew")
+    torch.set_rng_state(state["rng"])
+    if torch.cuda.is_available() and "cuda_rng" in state:
+        torch.cuda.set_rng_state(state["cuda_rng"])
+    return state

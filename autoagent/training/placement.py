@@ -1,0 +1,95 @@
+"""Where and in what precision to compute: asked for, or measured on the first batches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from autoagent.errors import UsageError
+from autoagent.training.batches import Batch, Batches
+
+if TYPE_CHECKING:
+    from autoagent.training.trainer import Loss, TrainerConfig
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What was chosen."""
+
+    device: str
+    precision: str
+    threads: int
+
+
+def place(model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss) -> Placement:
+    """Move ``model`` to the device and precision of ``config``, measuring what is left open there."""
+    device = pick_device(config.device)
+    if device == "cpu":
+        precision, threads = _fastest_on_cpu(model, batches, config, loss)
+    elif device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        auto = "bf16" if native else "fp32"
+        precision, threads = (auto if config.precision == "auto" else config.precision), torch.get_num_threads()
+    else:
+        precision, threads = ("fp32" if config.precision == "auto" else config.precision), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    model.to(device)
+    cast(model, precision)
+    return Placement(device, precision, threads)
+
+
+def pick_device(name: str) -> str:
+    """``auto`` is cuda if there is one, else cpu. Raises :class:`UsageError` for a device that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as fault:
+        raise UsageError(f"cannot train on device {name!r}: {str(fault).splitlines()[0]}") from None
+    return name
+
+
+def cast(model: nn.Module, precision: str) -> None:
+    """Put the parameters in this precision; buffers (rotary frequencies) stay exact."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    for weight in model.parameters():
+        weight.data = weight.data.to(dtype)
+
+
+def _fastest_on_cpu(model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss) -> tuple[str, int]:
+    """The quickest of the precisions and thread counts left open, by the time of one forward and backward."""
+    here = torch.get_num_threads()
+    threads = [config.threads] if config.threads else sorted({1, here})
+    precisions = ["fp32", "bf16"] if config.precision == "auto" else [config.precision]
+    if len(threads) * len(precisions) == 1:
+        return precisions[0], threads[0]
+    before = [weight.data for weight in model.parameters()]
+    mark = batches.state()
+    batch = batches.next()
+    batches.restore(mark)
+    seconds = {}
+    for precision in precisions:
+        cast(model, precision)
+        for count in threads:
+            torch.set_num_threads(count)
+            seconds[precision, count] = _time(model, batch, loss)
+    for weight, data in zip(model.parameters(), before, strict=True):
+        weight.data, weight.grad = data, None
+    return min(seconds, key=lambda choice: seconds[choice])
+
+
+def _time(model: nn.Module, batch: Batch, loss: Loss) -> float:
+    """Seconds of one forward and backward, the better of two after a first one that warms up."""
+    best = float("inf")
+    for trial in range(3):
+        start = time.perf_counter()
+        total, _ = loss(model, batch)
+        total.backward()  # type: ignore[no-untyped-call]
+        model.zero_grad(set_to_none=True)
+        if trial:
+            best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,42 @@
+"""What every test gets: no network, no settings of the developer's own, and a home that is thrown away."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Read when the libraries are imported, so before any test module is. Subprocesses inherit them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+
+def _stay_offline(event: str, arguments: tuple[Any, ...]) -> None:
+    """Audit hook: a connection to anything but this machine is a failure of the test that tried it."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = str(arguments[1][0])
+    elif event == "socket.getaddrinfo" and arguments[0] is not None:
+        host = os.fsdecode(arguments[0])
+    else:
+        return
+    if not host.startswith(LOOPBACK):
+        raise RuntimeError(f"tests are offline, but this one wants to reach {host}")
+
+
+sys.addaudithook(_stay_offline)
+
+
+@pytest.fixture(autouse=True)
+def _throw_away_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point HOME elsewhere and clear ``AUTOAGENT_*``, so that nobody's own configuration changes a result."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in list(os.environ):
+        if name.startswith(("AUTOAGENT_", "XDG_")):
+            monkeypatch.delenv(name)
+    return home

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autoagent.errors import ConfigError
+from autoagent.evals import Expected, Suite, Task, load_suite
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "suite.toml"
+GOOD = '[[task]]\nid = "a"\ngoal = "Say four."\nexpected.answer = "4"\n'
+
+
+def _written(folder: Path, text: str) -> Path:
+    file = folder / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_example_suite_loads_and_shows_every_key() -> None:
+    suite = load_suite(EXAMPLE)
+    assert suite.name == "suite"
+    used = {name for task in suite.tasks for name in task.model_fields_set}
+    assert used == set(Task.model_fields)
+    assert {name for task in suite.tasks for name in task.expected.model_fields_set} == set(Expected.model_fields)
+
+
+def test_a_task_without_family_is_of_the_family_of_its_file(tmp_path: Path) -> None:
+    (task,) = load_suite(_written(tmp_path, GOOD)).tasks
+    assert task.family == "mine"
+
+
+def test_false_stands_for_a_file_that_must_not_be_there(tmp_path: Path) -> None:
+    file = _written(tmp_path, '[[task]]\nid = "a"\ngoal = "Delete x."\nexpected.files = { x = false }\n')
+    assert load_suite(file).tasks[0].expected.files == {"x": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the suite is empty: add a [[task]]"),
+        ("[[task]\n", "is not valid TOML: "),
+        ('[task]\nid = "a"\n', "task: write [[task]] with two brackets"),
+        ("tasks = []\n", 'unknown key "tasks": did you mean "task"?'),
+        (GOOD + GOOD, 'task 2 "a": the id is taken by task 1'),
+        (GOOD + 'gaol = "x"\n', 'unknown key "gaol"'),
+        (GOOD.replace("goal", "gaol"), 'task 1 "a": unknown key "gaol": did you mean "goal"?'),
+        (GOOD + 'expected.anwser = "4"\n', 'task 1 "a": expected: unknown key "anwser": did you mean "answer"?'),
+        (GOOD + 'tools = [{ nam = "x" }]\n', 'task 1 "a": tools: unknown key "nam": did you mean "name"?'),
+        (GOOD.replace('goal = "Say four."\n', ""), 'task 1 "a": goal: field required'),
+        (GOOD.replace('id = "a"\n', ""), "task 1: id: field required"),
+        (GOOD.replace('"Say four."', "4"), 'task 1 "a": goal: input should be a valid string, found 4'),
+        (GOOD.replace("Say four.", " "), 'task 1 "a": goal: the goal is empty'),
+        (GOOD.replace('expected.answer = "4"\n', ""), 'task 1 "a": nothing is expected'),
+        (GOOD.replace('"4"', '"/(/"'), 'task 1 "a": expected.answer: --expect /(/ is not a regular expression'),
+        (GOOD.replace('"4"', '""'), 'task 1 "a": expected.answer: a text is empty'),
+        (GOOD + 'files = { "../x" = "" }\n', 'task 1 "a": files: ../x is outside the workspace'),
+        (GOOD + 'expected.files = { "/etc/x" = "" }\n', 'task 1 "a": expected.files: /etc/x is outside'),
+        (GOOD + 'files = { "." = "" }\n', "task 1 \"a\": files: '.' names no file"),
+        (GOOD + 'memory = [""]\n', 'task 1 "a": memory: a text is empty'),
+        (GOOD + 'expected.calls = ["red_file"]\n', 'no tool is named "red_file": did you mean "read_file"?'),
+        (
+            GOOD + 'tools = [{ name = "read_file", description = "x", argument = "y" }]\n',
+            'task 1 "a": tools: two tools are named read_file',
+        ),
+    ],
+)
+def test_a_faulty_suite_is_refused_in_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    file = _written(tmp_path, text)
+    with pytest.raises(ConfigError) as refusal:
+        load_suite(file)
+    message = str(refusal.value)
+    assert said in message
+    assert str(file) in message
+    assert "\n" not in message
+
+
+def test_a_missing_file_a_folder_and_odd_bytes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_suite(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_suite(tmp_path)
+    odd = tmp_path / "odd.toml"
+    odd.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_suite(odd)
+
+
+def test_generated_suites_are_held_to_the_same_rules() -> None:
+    task = Task(id="a", family="f", goal="g", expected=Expected(answer="4"))
+    with pytest.raises(ConfigError, match='gen: task 2 "a": the id is taken by task 1'):
+        Suite("gen", (task, task))
+    with pytest.raises(ConfigError, match="gen: the suite is empty"):
+        Suite("gen", ())

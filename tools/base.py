@@ -1,0 +1,220 @@
+"""``@tool``: a typed function with a docstring is a tool; nothing is declared twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints, overload
+
+import docstring_parser
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from autoagent.errors import InvalidCall, ToolError, UsageError
+from autoagent.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autoagent.memory import Memory
+
+Effect = Literal["read", "write", "execute", "network", "train", "ask"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a tool may reach besides its arguments. ``Agent`` fills it; tools declare ``*, ctx: Context``."""
+
+    workspace: Workspace
+    memory: Memory | None = None
+    services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # by name: "finetune", …
+
+    def service(self, name: str) -> Callable[..., Any]:
+        """Something above the tools that ``Agent`` lends them.
+
+        Raises:
+            ToolError: this run does not offer it.
+        """
+        try:
+            return self.services[name]
+        except KeyError:
+            raise ToolError(f"{name} is not available in this run") from None
+
+
+class Tool:
+    """A function the model may call.
+
+    Attributes:
+        name: The function's name.
+        description: The first line of its docstring.
+        parameters: JSON schema of its arguments.
+        effects: What it does to the world; the policy decides by these.
+        hints: Other words people use for what it does; only the ranking reads them.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], effects: tuple[Effect, ...] = ("read",), hints: str = ""
+    ) -> None:
+        documentation = docstring_parser.parse(function.__doc__ or "")
+        if not documentation.short_description:
+            raise UsageError(
+                f"tool {function.__name__} has no docstring: its first line is what the model reads"
+            )
+        self._set_up(
+            function,
+            function.__name__,
+            documentation.short_description.rstrip(".").replace("\n", " "),
+            _arguments_of(function, {p.arg_name: p.description for p in documentation.params}),
+            effects,
+        )
+        self.hints = hints
+
+    @classmethod
+    def from_parts(
+        cls,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        description: str,
+        arguments: Mapping[str, Any],
+        effects: tuple[Effect, ...] = ("read",),
+    ) -> Tool:
+        """A tool that is not written as a function: ``arguments`` maps names to types, all of them required."""
+        made = cls.__new__(cls)
+        fields: dict[str, Any] = {argument: (kind, ...) for argument, kind in arguments.items()}
+        model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+        made._set_up(function, name, description, model, effects)
+        return made
+
+    def _set_up(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        description: str,
+        arguments: type[BaseModel],
+        effects: tuple[Effect, ...],
+    ) -> None:
+        self.function = function
+        self.name = name
+        unknown = set(effects) - set(get_args(Effect))
+        if unknown:
+            known = ", ".join(get_args(Effect))
+            raise UsageError(
+                f"tool {self.name}: unknown effect {', '.join(sorted(unknown))}; known are {known}"
+            )
+        self.effects: tuple[Effect, ...] = tuple(effects)
+        self.description = description
+        self.hints = ""
+        self._arguments = arguments
+        self._wants_context = "ctx" in inspect.signature(function).parameters
+        self.parameters = _plain_schema(self._arguments)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The tool in the shape chat templates and OpenAI-compatible servers take."""
+        about = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": about}
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the function takes them, defaults filled in.
+
+        Raises:
+            InvalidCall: they do not fit the schema; the message names the first misfit.
+        """
+        try:
+            checked = self._arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "arguments"
+            raise InvalidCall(f"{self.name}: {where}: {first['msg']}") from None
+        return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+    def __call__(self, arguments: Mapping[str, Any], ctx: Context) -> str:
+        """Validate, run, and render the result as text.
+
+        Raises:
+            Recoverable: the model can correct it.
+            Exception: whatever else the function raises is a fault of the program.
+        """
+        ready = self.validate(arguments)
+        result = self.function(**ready, ctx=ctx) if self._wants_context else self.function(**ready)
+        return _as_text(result)
+
+    def __repr__(self) -> str:
+        return f"<tool {self.name}>"
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(
+    *, effects: tuple[Effect, ...] = ("read",), hints: str = ""
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    effects: tuple[Effect, ...] = ("read",),
+    hints: str = "",
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a function. Its name, type hints and docstring are what the model is told.
+
+    >>> @tool
+    ... def word_count(text: str) -> int:
+    ...     \"\"\"Count the words of a text.\"\"\"
+    ...     return len(text.split())
+    """
+    if function is not None:
+        return Tool(function, effects, hints)
+    return lambda wrapped: Tool(wrapped, effects, hints)
+
+
+def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | None]) -> type[BaseModel]:
+    """A pydantic model of the function's parameters; ``ctx`` is ours, not the model's."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise UsageError(f"tool {function.__name__}: unknown type in its signature: {error}") from None
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name == "ctx":
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise UsageError(
+                f"tool {function.__name__}: *{name} cannot be described to a model; name each argument"
+            )
+        if name not in hints:
+            raise UsageError(f"tool {function.__name__}: argument {name} has no type hint")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints[name], Field(default=default, description=help_texts.get(name)))
+    return create_model(f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _plain_schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema without pydantic's titles, which only cost tokens."""
+    schema = arguments.model_json_schema()
+
+    def strip(node: Any, *, names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [strip(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        return {
+            key: strip(value, names=key == "properties")
+            for key, value in node.items()
+            if names or key != "title"
+        }
+
+    plain: dict[str, Any] = strip(schema)
+    plain.setdefault("properties", {})
+    return plain
+
+
+def _as_text(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    if result is None:
+        return "Done."
+    if isinstance(result, bytes):
+        return result.decode("utf-8", errors="replace")
+    if isinstance(result, (list, tuple)):
+        return "\n".join(str(item) for item in result)
+    return str(result)

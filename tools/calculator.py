@@ -1,0 +1,47 @@
+"""Arithmetic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from autoagent.errors import ToolError
+from autoagent.tools.base import tool
+
+_SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001 - the signs people type
+_FUNCTIONS = {"sqrt": math.sqrt, "abs": abs, "round": round, "min": min, "max": max, "floor": math.floor}
+
+
+@tool(
+    hints="compute work out how much plus minus times divided by over percent multiply divide subtract add sum up product evaluate make equal 12 * 7 + 3"
+)
+def calculate(expression: str) -> str:
+    """Calculate an arithmetic expression."""
+    import simpleeval
+
+    try:
+        evaluator = simpleeval.SimpleEval(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
+        return number_text(evaluator.eval(expression.translate(_SIGNS)))
+    except ZeroDivisionError:
+        raise ToolError("division by zero") from None
+    except Exception as error:  # simpleeval raises many kinds, all of them about the expression
+        raise ToolError(f"cannot calculate {expression}: {error}") from None
+
+
+def number_text(value: Any) -> str:
+    """A number as people write it: whole when it is whole, else up to 6 decimals.
+
+    Raises:
+        ToolError: it is no finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ToolError(f"{value!r} is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ToolError("the result is not a finite number")
+    if isinstance(value, int) or value.is_integer():
+        return str(int(value))
+    rounded = f"{value:.6f}".rstrip("0").rstrip(".")
+    return rounded if rounded not in ("0", "-0") else f"{value:.6g}"
+
+
+TOOLS = [calculate]

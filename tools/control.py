@@ -1,0 +1,20 @@
+"""How a run ends in the model's own words. The loop knows these two by name."""
+
+from __future__ import annotations
+
+from autoagent.tools.base import tool
+
+
+@tool(effects=())
+def finish(answer: str) -> str:
+    """Finish with the answer to the goal."""
+    return answer
+
+
+@tool(effects=())
+def decline(reason: str) -> str:
+    """Decline a goal that no tool here can reach."""
+    return reason
+
+
+TOOLS = [finish, decline]

@@ -1,0 +1,75 @@
+"""Units and dates."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any
+
+from autoagent.errors import ToolError
+from autoagent.tools.base import tool
+from autoagent.tools.calculator import number_text
+
+
+@tool(
+    hints="how many much turn change express km miles kilometers meters feet cm inches yards kg pounds grams ounces tons liters gallons hours minutes seconds days weeks celsius fahrenheit kelvin hectares acres knots joules calories bytes bits 5 in to"
+)
+def convert_units(value: float, source: str, target: str) -> str:
+    """Convert a value from one unit to another."""
+    import pint
+
+    try:
+        units = _units()
+        result = units.Quantity(value, _unit(source)).to(_unit(target)).magnitude
+    except pint.UndefinedUnitError as error:
+        raise ToolError(f"unknown unit: {error.args[0] if error.args else error}") from None
+    except pint.DimensionalityError:
+        raise ToolError(f"{source} cannot be converted to {target}") from None
+    except Exception as error:  # pint raises tokenizer and type errors on odd unit texts
+        raise ToolError(f"cannot convert {source} to {target}: {error}") from None
+    return f"{number_text(round(float(result), 4))} {target}"
+
+
+@tool(hints="what which date day is 10 days after before from plus 2026-03-01")
+def add_days(date: str, days: int) -> str:
+    """Add days to a date, or subtract them."""
+    try:
+        return (_date(date) + datetime.timedelta(days=days)).isoformat()
+    except OverflowError:
+        raise ToolError(f"{days} days from {date} is outside the calendar") from None
+
+
+@tool(hints="how many days from to until pass number 2026-03-01 2026-04-01")
+def days_between(start: str, end: str) -> str:
+    """Count the days between two dates."""
+    return str((_date(end) - _date(start)).days)
+
+
+@tool(hints="which what day of the week fall on 2026-03-01")
+def weekday_of(date: str) -> str:
+    """Tell the weekday of a date."""
+    return _date(date).strftime("%A")
+
+
+def _date(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text.strip())
+    except ValueError:
+        raise ToolError(f"{text} is not a date; write it as year-month-day, like 2026-03-01") from None
+
+
+@functools.cache
+def _units() -> Any:
+    import pint
+
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+
+
+def _unit(name: str) -> str:
+    """The unit as pint spells it; temperatures have names of their own."""
+    plain = name.strip().lower().removeprefix("degrees ").removeprefix("degree ").removeprefix("°")
+    temperatures = {"c": "degC", "celsius": "degC", "f": "degF", "fahrenheit": "degF", "k": "kelvin"}
+    return temperatures.get(plain, name.strip())
+
+
+TOOLS = [convert_units, add_days, days_between, weekday_of]

@@ -1,0 +1,51 @@
+"""Facts that outlive the run."""
+
+from __future__ import annotations
+
+from autoagent.errors import StoreError, ToolError
+from autoagent.memory import Memory
+from autoagent.tools.base import Context, tool
+
+RECALLED = 3  # texts
+LONGEST = 600  # characters of one text; the observation has to hold all of them
+
+
+@tool(
+    effects=("write",), hints="remember memorize note keep in mind store never forget later future that it my"
+)
+def save_memory(text: str, *, ctx: Context) -> str:
+    """Save a fact to memory."""
+    try:
+        _memory(ctx).add(text)
+    except (ValueError, StoreError) as error:
+        raise ToolError(str(error)) from None
+    return "Saved."
+
+
+@tool(
+    hints="what did I tell you about do you remember remind me know look in check search your from earlier before my"
+)
+def recall_memory(query: str, *, ctx: Context) -> str:
+    """Recall facts from memory."""
+    if not query.strip():
+        raise ToolError("The query is empty: say what to look for.")
+    try:
+        found = _memory(ctx).recall(query, RECALLED)
+    except StoreError as error:
+        raise ToolError(str(error)) from None
+    return "\n".join(_line(each.text) for each in found) or "Nothing in memory fits."
+
+
+def _memory(ctx: Context) -> Memory:
+    if ctx.memory is None:
+        raise ToolError("Memory is not available in this run.")
+    return ctx.memory
+
+
+def _line(text: str) -> str:
+    """The text on one line, so that a line is a memory."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 2] + " …"
+
+
+TOOLS = [save_memory, recall_memory]

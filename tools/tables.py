@@ -1,0 +1,67 @@
+"""CSV tables: look at one, and work out a figure of a column."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Literal
+
+from autoagent.errors import ToolError
+from autoagent.tools.base import Context, tool
+from autoagent.tools.calculator import number_text
+from autoagent.tools.files import read_text
+
+_SHOWN_ROWS = 5
+
+
+@tool(hints="view print preview look at header prices.csv")
+def show_table(path: str, *, ctx: Context) -> str:
+    """Show the columns and first rows of a CSV table."""
+    header, rows = read_table(ctx, path)
+    lines = [", ".join(header), *(", ".join(row) for row in rows[:_SHOWN_ROWS])]
+    if len(rows) > _SHOWN_ROWS:
+        lines.append(f"… {len(rows)} rows in all")
+    return "\n".join(lines)
+
+
+@tool(
+    hints="add up total average largest smallest highest lowest biggest maximum minimum how many entries rows values find compute prices.csv"
+)
+def column_figure(
+    path: str, column: str, figure: Literal["count", "sum", "mean", "min", "max"], *, ctx: Context
+) -> str:
+    """Work out the count, sum, mean, min or max of a column of a CSV table."""
+    header, rows = read_table(ctx, path)
+    names = [name.casefold() for name in header]
+    if column.strip().casefold() not in names:
+        raise ToolError(f"{path} has no column {column}; its columns are {', '.join(header)}")
+    place = names.index(column.strip().casefold())
+    cells = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+    if figure == "count":
+        return str(len(cells))
+    if not cells:
+        raise ToolError(f"column {column} of {path} is empty")
+    try:
+        values = [float(cell.replace(" ", "")) for cell in cells]
+    except ValueError as error:
+        raise ToolError(f"column {column} of {path} is not all numbers: {error}") from None
+    figures = {"sum": sum(values), "mean": sum(values) / len(values), "min": min(values), "max": max(values)}
+    return number_text(round(figures[figure], 6))
+
+
+def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a CSV file; the delimiter is found out from ``,``, ``;`` and tab.
+
+    Raises:
+        ToolError: no such file, not text, or no header.
+    """
+    text = read_text(ctx, name)
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    if not rows:
+        raise ToolError(f"{name} is empty")
+    return [cell.strip() for cell in rows[0]], rows[1:]
+
+
+TOOLS = [show_table, column_figure]
