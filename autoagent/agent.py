@@ -111,14 +111,15 @@ class Agent:
             workspace=self._workspace.root,
             suite=suite,
         )
-        yield events.Started(
-            run_id=record.run_id, goal=aim.text, model=model.version, tools=tuple(tool.name for tool in shown)
-        )
+        names = tuple(tool.name for tool in shown)
+        first: list[Event] = [
+            events.Started(run_id=record.run_id, goal=aim.text, model=model.version, tools=names)
+        ]
         memory = self.opened_memory()
         if self._memory_note:
-            yield events.Note(text=self._memory_note)
+            first.append(events.Note(text=self._memory_note))
         opening = opening_messages(aim.text)
-        record.opened(opening, [tool.name for tool in shown])
+        record.opened(opening, names)
         session = model.open(opening, [tool.schema for tool in shown])
         loop = Loop(
             session=session,
@@ -129,13 +130,16 @@ class Agent:
             limits=self.limits,
             sampling=self.sampling,
         )
-        yield from self._watched(loop, record, aim)
+        yield from self._watched(loop, record, aim, first)
 
-    def _watched(self, loop: Loop, record: RunRecord, goal: Goal) -> Iterator[Event]:
+    def _watched(
+        self, loop: Loop, record: RunRecord, goal: Goal, first: Sequence[Event]
+    ) -> Iterator[Event]:
         """Run the loop; whatever happens, write down how it ended."""
         began = time.monotonic()
         error = ""
         try:
+            yield from first
             record.snapshot(0)
             for event in loop.events():
                 yield event
@@ -201,7 +205,8 @@ class Agent:
         return self._memory
 
     def close(self) -> None:
-        """Release the memory's lock. The agent may be used again afterwards."""
+        """Release the memory's lock and the record's file. The agent may be used again afterwards."""
+        self._store.close()
         if self._memory is not None and self.memory is True:
             self._memory.close()
             self._memory = None

@@ -122,6 +122,7 @@ def restless() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restless")
 def test_threads_share_one_store(store: Store) -> None:
+    begin(store, "before")  # the file is open when the threads start
     together = threading.Barrier(6)
 
     def work(number: int) -> None:
@@ -136,8 +137,9 @@ def test_threads_share_one_store(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({run.run_id for run in store.runs()}) == 6
-    assert all(run.steps == 10 and run.ending == "finished" for run in store.runs())
+    runs = store.runs(ending="finished")
+    assert len({run.goal for run in runs}) == 6
+    assert all(store.load(run.run_id).steps == tuple(a_step(index) for index in range(10)) for run in runs)
 
 
 def test_a_forked_child_writes_with_a_connection_of_its_own(store: Store) -> None:

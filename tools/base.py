@@ -16,6 +16,8 @@ from autoagent.workspace import Workspace
 if TYPE_CHECKING:
     from autoagent.memory import Memory
 
+_OWN = "argument_"  # keeps an argument named "json" or "copy" apart from pydantic's own attributes
+
 Effect = Literal["read", "write", "execute", "network", "train", "ask"]
 
 
@@ -79,8 +81,7 @@ class Tool:
     ) -> Tool:
         """A tool that is not written as a function: ``arguments`` maps names to types, all of them required."""
         made = cls.__new__(cls)
-        fields: dict[str, Any] = {argument: (kind, ...) for argument, kind in arguments.items()}
-        model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+        model = _model(name, {argument: (kind, ..., None) for argument, kind in arguments.items()})
         made._set_up(function, name, description, model, effects)
         return made
 
@@ -125,7 +126,7 @@ class Tool:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "arguments"
             raise InvalidCall(f"{self.name}: {where}: {first['msg']}") from None
-        return {name: getattr(checked, name) for name in type(checked).model_fields}
+        return {name.removeprefix(_OWN): getattr(checked, name) for name in type(checked).model_fields}
 
     def __call__(self, arguments: Mapping[str, Any], ctx: Context) -> str:
         """Validate, run, and render the result as text.
@@ -173,7 +174,7 @@ def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | N
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
         raise UsageError(f"tool {function.__name__}: unknown type in its signature: {error}") from None
-    fields: dict[str, Any] = {}
+    arguments: dict[str, tuple[Any, Any, str | None]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "ctx":
             continue
@@ -184,8 +185,17 @@ def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | N
         if name not in hints:
             raise UsageError(f"tool {function.__name__}: argument {name} has no type hint")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints[name], Field(default=default, description=help_texts.get(name)))
-    return create_model(f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+        arguments[name] = (hints[name], default, help_texts.get(name))
+    return _model(function.__name__, arguments)
+
+
+def _model(name: str, arguments: Mapping[str, tuple[Any, Any, str | None]]) -> type[BaseModel]:
+    """A pydantic model of arguments, given as (type, default, help) by name, whatever they are called."""
+    fields: dict[str, Any] = {
+        _OWN + argument: (kind, Field(default=default, alias=argument, description=text))
+        for argument, (kind, default, text) in arguments.items()
+    }
+    return create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
 
 
 def _plain_schema(arguments: type[BaseModel]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _FUNCTIONS = {"sqrt": math.sqrt, "abs": abs, "round": round, "min": min, "max": 
     hints="compute work out how much plus minus times divided by over percent multiply divide subtract add sum up product evaluate make equal 12 * 7 + 3"
 )
 def calculate(expression: str) -> str:
-    """Calculate an arithmetic expression."""
+    """Calculate an expression."""
     import simpleeval
 
     try:

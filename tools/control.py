@@ -7,13 +7,13 @@ from autoagent.tools.base import tool
 
 @tool(effects=())
 def finish(answer: str) -> str:
-    """Finish with the answer to the goal."""
+    """Finish with the answer."""
     return answer
 
 
 @tool(effects=())
 def decline(reason: str) -> str:
-    """Decline a goal that no tool here can reach."""
+    """Decline the goal."""
     return reason
 
 

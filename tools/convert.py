@@ -15,7 +15,7 @@ from autoagent.tools.calculator import number_text
     hints="how many much turn change express km miles kilometers meters feet cm inches yards kg pounds grams ounces tons liters gallons hours minutes seconds days weeks celsius fahrenheit kelvin hectares acres knots joules calories bytes bits 5 in to"
 )
 def convert_units(value: float, source: str, target: str) -> str:
-    """Convert a value from one unit to another."""
+    """Convert a value to another unit."""
     import pint
 
     try:
@@ -32,7 +32,7 @@ def convert_units(value: float, source: str, target: str) -> str:
 
 @tool(hints="what which date day is 10 days after before from plus 2026-03-01")
 def add_days(date: str, days: int) -> str:
-    """Add days to a date, or subtract them."""
+    """Add days to a date."""
     try:
         return (_date(date) + datetime.timedelta(days=days)).isoformat()
     except OverflowError:
@@ -47,7 +47,7 @@ def days_between(start: str, end: str) -> str:
 
 @tool(hints="which what day of the week fall on 2026-03-01")
 def weekday_of(date: str) -> str:
-    """Tell the weekday of a date."""
+    """Find the weekday of a date."""
     return _date(date).strftime("%A")
 
 

@@ -38,17 +38,17 @@ def read_file(path: str, *, ctx: Context) -> str:
 
 @tool(
     effects=("write",),
-    hints="create make put save store note called with that says containing it result answer to into notes.txt",
+    hints="text new replace create make put save store note called with that says containing it result answer to into notes.txt",
 )
 def write_file(path: str, content: str, *, ctx: Context) -> str:
-    """Write text to a new file or replace a file."""
+    """Write a file."""
     _store(ctx, path, content if content.endswith("\n") or not content else content + "\n")
     return f"Wrote {path}."
 
 
-@tool(effects=("write",), hints="put write note item at end add it result answer to notes.txt")
+@tool(effects=("write",), hints="append end text put write note item at end add it result answer to notes.txt")
 def append_file(path: str, content: str, *, ctx: Context) -> str:
-    """Add a line of text to the end of a file."""
+    """Add a line to a file."""
     before = read_text(ctx, path) if ctx.workspace.path(path).exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"
@@ -58,7 +58,7 @@ def append_file(path: str, content: str, *, ctx: Context) -> str:
 
 @tool(effects=("write",), hints="change swap substitute correct for with notes.txt")
 def edit_file(path: str, old: str, new: str, *, ctx: Context) -> str:
-    """Replace a piece of text inside a file by another."""
+    """Replace text in a file."""
     text = read_text(ctx, path)
     found = text.count(old) if old else 0
     if found != 1:
@@ -96,7 +96,7 @@ def delete_file(path: str, *, ctx: Context) -> str:
 
 @tool(hints="find search for where is locate did I put stored path folder which notes.txt")
 def find_file(name: str, *, ctx: Context) -> str:
-    """Find where a file is by its name or a pattern."""
+    """Find a file by name."""
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
     hits = [
         ctx.workspace.name(path)
@@ -108,7 +108,7 @@ def find_file(name: str, *, ctx: Context) -> str:
 
 @tool(hints="which contains mentions has find look for the file that mentioned stand where grep")
 def search_files(text: str, *, ctx: Context) -> str:
-    """Search all files for a word or phrase."""
+    """Search all files for a text."""
     hits = []
     for path in _walk(ctx.workspace.root):
         try:

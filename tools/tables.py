@@ -14,9 +14,9 @@ from autoagent.tools.files import read_text
 _SHOWN_ROWS = 5
 
 
-@tool(hints="view print preview look at header prices.csv")
+@tool(hints="csv columns view print preview look at header prices.csv")
 def show_table(path: str, *, ctx: Context) -> str:
-    """Show the columns and first rows of a CSV table."""
+    """Show the first rows of a table."""
     header, rows = read_table(ctx, path)
     lines = [", ".join(header), *(", ".join(row) for row in rows[:_SHOWN_ROWS])]
     if len(rows) > _SHOWN_ROWS:
@@ -25,12 +25,12 @@ def show_table(path: str, *, ctx: Context) -> str:
 
 
 @tool(
-    hints="add up total average largest smallest highest lowest biggest maximum minimum how many entries rows values find compute prices.csv"
+    hints="csv sum mean count min max add up total average largest smallest highest lowest biggest maximum minimum how many entries rows values find compute prices.csv"
 )
 def column_figure(
     path: str, column: str, figure: Literal["count", "sum", "mean", "min", "max"], *, ctx: Context
 ) -> str:
-    """Work out the count, sum, mean, min or max of a column of a CSV table."""
+    """Work out a figure of a table column."""
     header, rows = read_table(ctx, path)
     names = [name.casefold() for name in header]
     if column.strip().casefold() not in names:

@@ -46,7 +46,9 @@ def _autoagent(
     ctx: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", help="Folder of records, memory and versions.  [env: AUTOAGENT_HOME]"),
+        typer.Option(
+            "--home", metavar="DIR", envvar="AUTOAGENT_HOME", help="Folder of records, memory and versions."
+        ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
@@ -96,6 +98,10 @@ def _translated(arguments: list[str], parts: Parts) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
+        raise
+    except SystemExit as leaving:  # how rich and typer take a broken pipe
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
         raise
     except Exception:
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""Where text goes: two consoles, words made safe for a terminal, and the question that asks for permission."""
+"""Where text goes: two consoles, words made safe for a terminal, and the question that asks permission."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
             return False
         pause()
         console.print(Text("\nMay I? ", style="bold yellow").append_text(_whole_call(request)))
-        console.print(Text(f"       This would {' and '.join(map(_in_words, request.effects))}."), soft_wrap=True)
+        effects = " and ".join(map(_in_words, request.effects))
+        console.print(Text(f"       This would {effects}."), soft_wrap=True)
         console.print(Text("       y/N: "), end="")
         try:
             answer = sys.stdin.readline()
@@ -80,8 +81,8 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
 
 def _whole_call(request: Request) -> Text:
     """Nothing is cut here: people must see what they say yes to."""
-    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in request.arguments.items())
-    return Text(clean(f"{request.tool}({arguments})"), style="not bold default")
+    given = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in request.arguments.items()]
+    return Text(clean(f"{request.tool}({', '.join(given)})"), style="not bold default")
 
 
 def _in_words(effect: str) -> str:

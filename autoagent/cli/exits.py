@@ -1,4 +1,4 @@
-"""Exit codes, and the one place where an error becomes a line for a person. Documented in docs/exit-codes.md."""
+"""What the exit status says about a run. Documented in docs/exit-codes.md."""
 
 from __future__ import annotations
 

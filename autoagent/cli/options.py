@@ -21,6 +21,7 @@ from autoagent.security import Approve
 from autoagent.tools import Tool, tools_from_file
 
 Options = TypeVar("Options")
+Command = Callable[[typer.Context, Options], None]
 Option = typer.Option
 
 
@@ -39,14 +40,17 @@ class ReportFormat(StrEnum):
     JSON = "json"
 
 
-def takes(options: type[Options]) -> Callable[[Callable[[typer.Context, Options], None]], Callable[..., None]]:
+def takes(options: type[Options]) -> Callable[[Command[Options]], Callable[..., None]]:
     """Let a command take all its options as one dataclass, whose fields say what typer is to parse."""
 
-    def decorate(command: Callable[[typer.Context, Options], None]) -> Callable[..., None]:
+    def decorate(command: Command[Options]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         parameters = [context]
-        for each in dataclasses.fields(options):  # type: ignore[arg-type]
+        own = inspect.get_annotations(options)
+        found = dataclasses.fields(options)  # type: ignore[arg-type]
+        # The command's own options come first in its --help, those it shares after them.
+        for each in sorted(found, key=lambda one: one.name not in own):
             default = each.default
             if each.default_factory is not dataclasses.MISSING:
                 default = each.default_factory()
@@ -62,7 +66,7 @@ def takes(options: type[Options]) -> Callable[[Callable[[typer.Context, Options]
         def parsed(ctx: typer.Context, **values: Any) -> None:
             command(ctx, options(**values))
 
-        del parsed.__wrapped__  # type: ignore[attr-defined]  # or its two parameters would be looked at
+        del parsed.__wrapped__  # or its two parameters would be looked at
         parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         parsed.__annotations__ = {each.name: each.annotation for each in parameters}
         return parsed
@@ -87,7 +91,7 @@ class AgentOptions:
         list[Path], Option("--tools", metavar="FILE.py", help="Python file with your own tools. Repeatable.")
     ] = field(default_factory=list)
     seed: Annotated[int | None, Option(min=0, help="Seed of everything that draws.")] = None
-    temperature: Annotated[float, Option(min=0, help="0 is greedy, 1 samples the model's distribution.")] = 0.0
+    temperature: Annotated[float, Option(min=0, help="0 is greedy; 1 samples as the model would.")] = 0.0
     yes: Annotated[bool, Option("--yes", help="Say yes to every request for permission.")] = False
     no_memory: Annotated[bool, Option("--no-memory", help="Do without long-term memory.")] = False
 
@@ -106,7 +110,7 @@ class AgentOptions:
         seed = config["seed"] if self.seed is None else self.seed
         return Agent(
             tools=custom_tools(parts, self.tools),
-            model=parts.model(self.model or config["model"]),
+            model=parts.model(config["model"] if self.model is None else self.model),
             workspace=self.workspace,
             home=parts.home,
             limits=Limits(**limits),

@@ -1,15 +1,16 @@
-"""What commands are built from. ``main`` makes the real ones; a test may hand in another way to load models."""
+"""What commands are built from. ``main`` makes the real ones; a test may load models in another way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from autoagent.config import Limits
 from autoagent.home import load_config, project_home
 from autoagent.models.protocol import Model
 
@@ -26,7 +27,6 @@ class Parts:
 
     load: Callable[[str, Path], Model] = _load_model
     chosen_home: Path | None = None  # of --home
-    services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     @cached_property
     def home(self) -> Path:
@@ -41,6 +41,22 @@ class Parts:
             ConfigError: a settings file cannot be read or has an unknown key.
         """
         return load_config(self.home)
+
+    @property
+    def services(self) -> Mapping[str, Callable[..., Any]]:
+        """What tools may reach that is above them."""
+        return {"finetune": self._finetune}
+
+    def _finetune(self, note: str = "") -> str:
+        from autoagent.nano import suites
+        from autoagent.training.service import finetune_service
+
+        return finetune_service(self.home, suites.builtin)(note=note)
+
+    @property
+    def limits(self) -> Limits:
+        """Budgets of a run, as configured."""
+        return Limits(**{key: self.config[key] for key in Limits.model_fields})
 
     def model(self, spec: str) -> Model:
         """Load a model.

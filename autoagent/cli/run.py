@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -23,14 +25,15 @@ from autoagent.goal import Check, Goal
 from autoagent.trajectory import ToolCall, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
-Show = Callable[[Event], object]
+Show = Callable[[Event], None]
+_PLAIN_WORD = re.compile(r"\s*([\w.+-]+)(?=\s|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(AgentOptions):
     """What ``autoagent run`` is told."""
 
-    stdin: Annotated[str | None, typer.Argument(metavar="[-]", help="A dash: read the goal from stdin.")] = None
+    stdin: Annotated[str | None, typer.Argument(metavar="-", help="Read the goal from stdin.")] = None
     goal: Annotated[str | None, Option("--goal", "-g", help="What you want done.")] = None
     goal_file: Annotated[
         Path | None, Option("--goal-file", metavar="FILE", help="Read the goal from a text file.")
@@ -47,7 +50,9 @@ class RunOptions(AgentOptions):
         str | None, Option("--expect", metavar="TEXT|/REGEX/", help="What the answer must contain.")
     ] = None
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print the answer and nothing else.")] = False
-    output_format: Annotated[OutputFormat, Option("--output-format", help="What stdout gets.")] = OutputFormat.TEXT
+    output_format: Annotated[OutputFormat, Option("--output-format", help="What stdout gets.")] = (
+        OutputFormat.TEXT
+    )
 
 
 @takes(RunOptions)
@@ -58,15 +63,16 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
     with Screen(progress) as screen:
         if not options.quiet:
             screen.busy("loading the model")
-        approve = console.approver(console.err() if options.quiet else progress, yes=options.yes, pause=screen.pause)
+        asking = console.err() if options.quiet else progress
+        approve = console.approver(asking, yes=options.yes, pause=screen.pause)
         with options.agent(parts_of(ctx), approve) as agent:
             show, fault = _shower(options, screen), Fault()
-            closed = follow(agent.events(wanted), lambda event: (fault.watch(event), show(event)))
+            closed = follow(agent.events(wanted), fault.watch, show)
     _conclude(closed, options, fault)
     raise typer.Exit(exits.of_run(closed.ending, closed.verdict, checked=wanted.check is not None))
 
 
-def follow(stream: Iterator[Event], show: Show) -> Trajectory:
+def follow(stream: Iterator[Event], *viewers: Callable[[Event], None]) -> Trajectory:
     """Show every event of a run and return the whole run.
 
     Ctrl-C, wherever it strikes, is told to the run, which then ends with ``interrupted``; where it cannot any
@@ -80,7 +86,8 @@ def follow(stream: Iterator[Event], show: Show) -> Trajectory:
             try:
                 event = running.throw(thrown) if thrown else next(running)
                 thrown = None
-                show(event)
+                for view in viewers:
+                    view(event)
                 closed = event.trajectory if isinstance(event, events.Closed) else None
             except KeyboardInterrupt as interrupt:
                 if thrown is not None:
@@ -103,7 +110,9 @@ class Fault:
             self._running = None
         elif isinstance(event, events.Ended) and event.ending == "error":
             what = (event.error.strip().splitlines() or ["unknown"])[-1]
-            self.line = f"tool {self._running.name} raised {what}" if self._running else f"the run failed: {what}"
+            self.line = (
+                f"tool {self._running.name} raised {what}" if self._running else f"the run failed: {what}"
+            )
 
 
 def outcome(run: Trajectory) -> dict[str, Any]:
@@ -159,7 +168,7 @@ def _conclude(run: Trajectory, options: RunOptions, fault: Fault) -> None:
 def _goal_text(options: RunOptions) -> str:
     """The goal, from the one place it was given in."""
     if options.stdin not in (None, "-"):
-        raise UsageError(f'unexpected argument {options.stdin!r}: give the goal as --goal "…", or - to read stdin')
+        raise UsageError(f'unexpected argument {options.stdin!r}: give the goal as --goal "…"')
     given = [options.goal is not None, options.goal_file is not None, options.stdin is not None]
     if sum(given) != 1:
         problem = "no goal was given" if not any(given) else "more than one goal was given"
@@ -173,7 +182,8 @@ def _goal_text(options: RunOptions) -> str:
         raw = options.goal_file.read_bytes() if options.goal_file else sys.stdin.buffer.read()
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"the goal in {source} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+        place = f"the goal in {source}"
+        raise UsageError(f"{place} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"goal file {source} cannot be read: {error.strerror}") from None
 
@@ -196,6 +206,7 @@ def _check(options: RunOptions) -> Check | None:
     if options.check is not None:
         if not options.check.strip():
             raise UsageError("--check is empty: give a shell command")
+        _must_exist(options.check)
         checks.append((f"--check {options.check}", goal.command(options.check)))
     if not checks:
         return None
@@ -210,3 +221,21 @@ def _check(options: RunOptions) -> Check | None:
 
     check.__qualname__ = " ".join(name for name, _ in checks)  # what the record calls it
     return check
+
+
+def _must_exist(line: str) -> None:
+    """Find out before the run, not after it, that a check's program is not there.
+
+    What is given by path may be made by the run, and what is no plain word is the shell's business.
+
+    Raises:
+        UsageError: there is no such program.
+    """
+    word = _PLAIN_WORD.match(line)
+    if word is None:
+        return
+    found = subprocess.run(
+        ["/bin/sh", "-c", 'command -v -- "$1"', "sh", word[1]], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    if found.returncode != 0:
+        raise UsageError(f"the check command cannot run: {word[1]}: not found")

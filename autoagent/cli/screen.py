@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -17,6 +18,7 @@ from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Tr
 GUTTER = 9  # columns of the labels at the left
 _LINES = 8  # of an observation
 _LINE = 400  # characters of one of them
+_NUMBER = re.compile(r"\d+[.:)]\s*")  # of the sub-goal a reply says it serves
 _CALLS_BEGIN = ("<", "{", "[")  # what a chat format puts before the calls of a reply
 
 _ENDINGS: dict[Ending, str] = {
@@ -36,7 +38,7 @@ _MARKS = {"verified": "✓ ", "refuted": "✗ ", "unverified": ""}
 
 
 class Screen:
-    """Shows the events of one run after the other. Use as a context manager: it may have a spinner turning."""
+    """Shows the events of runs, one after the other. A context manager: it may have a spinner turning."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -108,7 +110,7 @@ class Screen:
         self._start_over()
         self.pause()
         self._row("goal", Text(clean(event.goal.strip()), style="bold"))
-        self._row("model", Text(clean(event.model), style="dim"))
+        self._row("model", Text(clean(short_version(event.model)), style="dim"))
         self.busy("planning")
 
     def _planned(self, sub_goals: tuple[str, ...], done: tuple[int, ...]) -> None:
@@ -134,8 +136,8 @@ class Screen:
             return
         self._console.print()
         self._label = f"step {step}"
-        thought = said.strip()
-        if thought and not any(thought.endswith(goal) for goal in self._sub_goals):
+        thought = _NUMBER.sub("", said.strip(), count=1)
+        if thought and not any(thought in goal or goal in thought for goal in self._sub_goals):
             self._row(self._take_label(), Text(clean(cut(thought, _LINE)), style="italic dim"))
 
     def _take_label(self) -> str:
@@ -159,7 +161,8 @@ class Screen:
         self.pause()
         if step.index and not step.reply.calls:
             self._begin_step(step.index, "")
-            self._row(self._take_label(), Text(clean(cut(step.reply.text or "(no call)", _LINE)), style="yellow"))
+            said = clean(cut(step.reply.text or "(no call)", _LINE))
+            self._row(self._take_label(), Text(said, style="yellow"))
         self._row("", Text(f"{in_words(step.reply.counts)} · {seconds(step.seconds)}", style="dim"))
         self._reply = self._label = ""
         self.busy("thinking")
@@ -180,7 +183,8 @@ class Screen:
         self._row("verdict", verdict_text(run.verdict))
         steps = len([step for step in run.steps if step.index])
         facts = [_ENDINGS[run.ending] if run.ending else "unfinished"]
-        facts += [f"{steps} step{'' if steps == 1 else 's'}", f"{run.counts.spent:,} tokens", seconds(run.seconds)]
+        facts += [f"{steps} step{'' if steps == 1 else 's'}", f"{run.counts.spent:,} tokens"]
+        facts.append(seconds(run.seconds))
         self._row("ending", Text(" · ".join(facts), style="" if run.ending == "finished" else "yellow"))
         self._row("run", Text(run.run_id, style="dim"))
 
@@ -218,7 +222,13 @@ def replay(run: Trajectory) -> Iterator[Event]:
 
 def in_words(counts: Counts) -> str:
     """Tokens by what they cost: ``640 cached · 88 read · 21 forced · 6 sampled``."""
-    return f"{counts.cached} cached · {counts.prefilled} read · {counts.forced} forced · {counts.sampled} sampled"
+    made = f"{counts.forced} forced · {counts.sampled} sampled"
+    return f"{counts.cached} cached · {counts.prefilled} read · {made}"
+
+
+def short_version(version: str) -> str:
+    """Enough of a version's hash to tell it from others."""
+    return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
 
 
 def seconds(value: float) -> str:

@@ -22,7 +22,8 @@ from autoagent.workspace import Workspace
 app = typer.Typer(help="See the tools and call one by hand.", no_args_is_help=True)
 
 Files = Annotated[
-    list[Path] | None, typer.Option("--tools", metavar="FILE.py", help="Python file with your own tools. Repeatable.")
+    list[Path] | None,
+    typer.Option("--tools", metavar="FILE.py", help="Python file with your own tools."),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a tool.")]
 
@@ -56,7 +57,8 @@ def show(ctx: typer.Context, name: Name, tools: Files = None) -> None:
     screen = console.out()
     screen.print(Text(tool.name, style="bold cyan"))
     screen.print(console.clean(tool.description), soft_wrap=True)
-    screen.print(Text("\neffects    ", style="dim").append(", ".join(tool.effects) or "none", style="not dim"))
+    effects = ", ".join(tool.effects) or "none"
+    screen.print(Text("\neffects    ", style="dim").append(effects, style="not dim"))
     for number, (argument, schema) in enumerate(tool.parameters["properties"].items()):
         line = Text("arguments  " if number == 0 else " " * 11, style="dim")
         line.append(_argument(argument, schema, tool), style="not dim")
@@ -70,15 +72,17 @@ def _argument(name: str, schema: dict[str, Any], tool: Tool) -> str:
     text = f"{name}: {' or '.join(kind['type'] for kind in kinds if 'type' in kind) or 'any'}"
     if name not in tool.parameters.get("required", []):
         text += f", by default {json.dumps(schema.get('default'), ensure_ascii=False)}"
-    return console.clean(text + (f" – {schema['description']}" if schema.get("description") else ""))  # noqa: RUF001
+    return console.clean(text + (f" – {schema['description']}" if schema.get("description") else ""))
 
 
 @app.command()
 def call(
     ctx: typer.Context,
     name: Name,
-    arguments: Annotated[str, typer.Argument(metavar="JSON", help='Arguments, like {"path": "notes.txt"}.')] = "{}",
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="Where it works.")] = Path("."),
+    arguments: Annotated[str, typer.Argument(metavar="JSON", help='Like {"path": "notes.txt"}.')] = "{}",
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="Its folder.")] = Path(
+        "."
+    ),
     tools: Files = None,
     yes: Annotated[bool, typer.Option("--yes", help="Say yes to requests for permission.")] = False,
 ) -> None:
@@ -126,7 +130,9 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UsageError(f"the arguments are not JSON ({error}): write them like '{{\"path\": \"notes.txt\"}}'") from None
+        raise UsageError(
+            f'the arguments are not JSON ({error}): write them like \'{{"path": "notes.txt"}}\''
+        ) from None
     if not isinstance(given, dict):
         raise UsageError('the arguments must be a JSON object, like {"path": "notes.txt"}')
     return given

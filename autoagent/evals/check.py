@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autoagent import events
+from autoagent.errors import AutoagentError
 from autoagent.evals.task import Expected
 from autoagent.events import Event
 from autoagent.goal import Check, command, expect
@@ -45,7 +46,8 @@ class TaskCheck:
         try:
             found = list(self._shortcomings(workspace, answer))
         except Exception as problem:  # of the suite's making, so it must not count against the model
-            self.fault = f"{type(problem).__name__}: {problem}"
+            ours = isinstance(problem, AutoagentError)
+            self.fault = str(problem) if ours else f"{type(problem).__name__}: {problem}"
             return Verdict(reason=f"the check itself failed: {self.fault}")
         self.missed = tuple(dict.fromkeys(part for part, _ in found))
         if found:

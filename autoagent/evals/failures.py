@@ -62,6 +62,8 @@ def _finished_wrong(expected: Expected, actions: list[Observation], missed: Coll
         return "early finish"
     if actions and expected.calls and actions[0].call.name not in expected.calls:
         return "wrong tool"
+    if any(seen.detail == "denied" for seen in actions):
+        return "denied"
     succeeded = {seen.call.name for seen in actions if seen.ok}
     if {seen.call.name for seen in actions} - succeeded or (actions and not actions[-1].ok):
         return "argument error"

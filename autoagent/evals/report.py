@@ -83,7 +83,7 @@ class Comparison(FamilyChange):
     new: str
     low: float
     high: float
-    p: float = Field(description="McNemar's exact two-sided p.")
+    p: float = Field(description="McNemar's exact two-sided p, over tasks.")
     families: dict[str, FamilyChange]
 
 
@@ -152,9 +152,17 @@ def compare(old: Report, new: Report) -> Comparison:
         new=new.model,
         low=low,
         high=high,
-        p=mcnemar(total.wins, total.losses),
+        p=_p_value(pairs, generated=old.generated and new.generated),
         families={name: _change([pair for pair in pairs if pair[0].family == name]) for name in families},
     )
+
+
+def _p_value(pairs: Sequence[tuple[TaskResult, TaskResult]], *, generated: bool) -> float:
+    """McNemar's test by task: a repeated task is one win, one loss, or neither."""
+    net: Counter[Hashable] = Counter()
+    for first, last in pairs:
+        net[first.task, first.seed if generated else 0] += int(last.success) - int(first.success)
+    return mcnemar(sum(won > 0 for won in net.values()), sum(won < 0 for won in net.values()))
 
 
 def _by_task(report: Report) -> dict[Hashable, TaskResult]:
@@ -217,7 +225,7 @@ def _cells(family: FamilyReport) -> tuple[str, str, str, str]:
     return (
         f"{family.passed}/{family.n}",
         success,
-        f"{family.low:.0%}–{family.high:.0%}",  # noqa: RUF001
+        f"{family.low:.0%}–{family.high:.0%}",
         "; ".join(part for part in (lost, unchecked) if part),
     )
 

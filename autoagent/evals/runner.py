@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from autoagent import events
 from autoagent.agent import Agent
 from autoagent.config import Limits, Sampling
+from autoagent.errors import UsageError
 from autoagent.evals.check import TaskCheck
 from autoagent.evals.failures import failure_kind
 from autoagent.evals.report import Report, TaskResult, summarize
@@ -59,6 +60,8 @@ def run_task(
             limits=limits or Limits(),
             sampling=Sampling(seed=seed),
             memory=memory,
+            approve=lambda request: request.tool == "finetune",
+            services={"finetune": _rehearse},
         )
         with agent:
             run = _watched(agent, Goal(task.goal, check), check, suite)
@@ -85,10 +88,12 @@ def run_suite(
         on_result: Called after each task with its result, to show progress.
 
     Raises:
-        As ``run_task``.
+        UsageError: there are no seeds; besides, what ``run_task`` raises.
     """
     began = time.monotonic()
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    chosen = range(seeds) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    if not chosen:
+        raise UsageError(f"--seeds {seeds}: at least one seed is needed")
     suites = [(seed, suite if isinstance(suite, Suite) else suite(seed)) for seed in chosen]
     results: list[TaskResult] = []
     with _folder() as folder:
@@ -101,11 +106,16 @@ def run_suite(
                     on_result(results[-1])
     return summarize(
         results,
-        suite=suites[0][1].name if suites else "",
+        suite=suites[0][1].name,
         model=model.version,
         generated=not isinstance(suite, Suite),
         seconds=time.monotonic() - began,
     )
+
+
+def _rehearse(note: str = "") -> str:
+    """In place of training: a task can ask for it, but an evaluation must not change what it measures."""
+    return "This is a rehearsal: nothing was trained."
 
 
 @contextmanager

@@ -37,7 +37,10 @@ def mcnemar(wins: int, losses: int) -> float:
     Only the pairs count that one of the two got right and the other did not.
     """
     n = wins + losses
-    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
+    tail, ways = 0, 1  # ways: n over k
+    for k in range(min(wins, losses) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
     return float(min(1.0, 2 * tail / 2**n))
 
 

@@ -50,7 +50,10 @@ def render(
 
 
 def audit(tokenizer: Any, stops: Sequence[int]) -> Audit:
-    """Render probes and look at them; ``stops`` are the ids that the model's configuration says end its output."""
+    """Render probes and look at them.
+
+    ``stops`` are the ids that the model's configuration says end its output.
+    """
     plain = _try(tokenizer, [_ASK, {"role": "assistant", "content": _SAID}], ())
     tail = plain.partition(_SAID)[2]
     after = tokenizer.encode(tail, add_special_tokens=False)[:1] if tail else []

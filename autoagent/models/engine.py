@@ -1,4 +1,4 @@
-"""One loaded model: weights, tokenizer, keys and values, the forward pass. Who calls holds no torch object."""
+"""One loaded model: weights, tokenizer, keys and values, the forward pass. Callers hold no torch object."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from transformers.utils import logging as hub_logging
 from transformers.utils.hub import cached_file
 
 from autoagent.errors import ModelError
+from autoagent.models.fast import FastKeysValues, FastQwen3
 
 SMALL = 100_000_000  # parameters; below it, float32 costs little and is exact
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -34,21 +35,30 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any, folder: Path) -> None:
         self.model, self.tokenizer, self.folder = model.eval(), tokenizer, folder
         self.lock = threading.Lock()
+        small = model.num_parameters() < SMALL
+        self._fast = FastQwen3(model) if small and FastQwen3.fits(model) else None
         config = model.config.get_text_config(decoder=True)
         self.window = int(getattr(config, "max_position_embeddings", 4096))  # tokens
         self.width = int(model.get_output_embeddings().weight.shape[0])  # logits
 
-    def cache(self) -> KeysValues:
+    def cache(self) -> KeysValues | FastKeysValues:
         """An empty store of keys and values for one session."""
-        return KeysValues(self.model.config)
+        return KeysValues(self.model.config) if self._fast is None else self._fast.cache()
 
-    def logits(self, ids: Sequence[int], cache: KeysValues, *, keep: int) -> NDArray[np.float32]:
-        """Feed ``ids`` (at least one) after what ``cache`` holds; return the last ``keep`` logits, (keep, V)."""
+    def logits(
+        self, ids: Sequence[int], cache: KeysValues | FastKeysValues, *, keep: int
+    ) -> NDArray[np.float32]:
+        """Feed ``ids`` (at least one) after what ``cache`` holds; return the last logits, (keep, V)."""
         with self.lock, torch.inference_mode():
-            batch = torch.tensor([ids], device=self.model.device)  # (1, T)
-            out = self.model(batch, past_key_values=cache.past, use_cache=True, logits_to_keep=keep)
-            cache.length += len(ids)
-            return np.asarray(out.logits[0].float().cpu().numpy(), dtype=np.float32)
+            if isinstance(cache, FastKeysValues):
+                assert self._fast is not None
+                rows = self._fast.logits(ids, cache, keep=keep)
+            else:
+                batch = torch.tensor([ids], device=self.model.device)  # (1, T)
+                out = self.model(batch, past_key_values=cache.past, use_cache=True, logits_to_keep=keep)
+                cache.length += len(ids)
+                rows = out.logits[0].float().cpu()
+            return np.asarray(rows.numpy(), dtype=np.float32)
 
 
 class KeysValues:
@@ -83,10 +93,13 @@ class KeysValues:
 
 
 class _Grown(DynamicLayer):
-    """A cache layer with room to grow, so that a token costs a write and not a copy of everything before it."""
+    """A cache layer with room to grow, so that a token costs a write, not a copy of all before it."""
 
     _layer_type = None  # not a default for others
-    _room: tuple[torch.Tensor, torch.Tensor] | None = None  # each (1, heads, capacity, head)
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room: tuple[torch.Tensor, torch.Tensor] | None = None  # each (1, heads, capacity, head)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -124,7 +137,7 @@ def load_engine(source: str | Path, *, device: str, dtype: str, trust_remote_cod
     elif not _HUB_ID.fullmatch(where):
         raise ModelError(f"no model folder at {where}; give an existing folder, a version name or a hub id")
     options = {"trust_remote_code": trust_remote_code, "local_files_only": local.exists()}
-    with _quiet():
+    with quiet():
         tokenizer = _load_tokenizer(where, options)
         model = _load_weights(where, options)
         folder = local if local.exists() else Path(str(cached_file(where, "config.json"))).parent
@@ -200,7 +213,7 @@ def _dtype(dtype: str, model: Any, device: torch.device) -> torch.dtype:
 
 
 def _bfloat16_pays() -> bool:
-    """Time one product of a token with a matrix in both types; only some processors are faster in bfloat16."""
+    """Time one product of a token with a matrix in both types; some processors are no faster in bfloat16."""
 
     def seconds(kind: torch.dtype) -> float:
         weight, token = torch.ones(2048, 2048, dtype=kind), torch.ones(1, 2048, dtype=kind)
@@ -215,8 +228,8 @@ def _bfloat16_pays() -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep progress bars and advice of the loader off the screen; errors come as exceptions."""
+def quiet() -> Iterator[None]:
+    """Keep progress bars and advice of transformers off the screen; errors come as exceptions."""
     level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
     hub_logging.set_verbosity(logging.CRITICAL)
     hub_logging.disable_progress_bar()

@@ -1,8 +1,8 @@
 """What a local model may say next: grammars for replies, compiled once, walked token by token by a Guide.
 
-A guide knows which tokens are allowed, which are the only choice, and the shortest valid way to the end. When that
-way is about to no longer fit the token budget, it is taken: a grammar-bound reply is valid whatever the weights
-are, as long as ``max_tokens`` fits the smallest valid reply.
+A guide knows which tokens are allowed, which are the only choice, and the shortest valid way to the end. Just
+before that way no longer fits the token budget, it is taken: a grammar-bound reply is valid whatever the
+weights are, as long as ``max_tokens`` fits the smallest valid reply.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Guide:
     def take(self, token: int) -> tuple[bool, list[int]]:
         """Take a chosen token: ``(True, forced tokens after it)``.
 
-        ``(False, tokens)`` says that the token would have led away from an end that fits the budget; it was not
-        taken, the tokens to the end of the reply were.
+        ``(False, tokens)``: after the token no end would have fitted the budget; it was not taken, the
+        tokens to the end of the reply were.
         """
         before = self.inside, self._said, self.budget, self._allowed
         self._consume(token)
@@ -97,7 +97,7 @@ class Guide:
 
 
 class Free:
-    """A walk without a grammar: anything but control tokens of the chat format, until an end-of-turn token."""
+    """A walk without a grammar: anything but control tokens, until an end-of-turn token."""
 
     def __init__(self, permitted: Mask, ends: Sequence[int]) -> None:
         self._permitted, self._ends, self.ended = permitted, frozenset(ends), False
@@ -116,7 +116,7 @@ class Free:
 def shortest_end(
     vocabulary: Vocabulary, matcher: LLMatcher, inside: bool, limit: int, said: bytes = b""
 ) -> list[int] | None:
-    """Walk ``matcher`` to the end of the reply by the tokens that close soonest; None if over ``limit`` tokens."""
+    """Walk ``matcher`` to the end of the reply by what closes soonest; None if over ``limit`` tokens."""
     way: list[int] = []
     while len(way) < limit:
         tokens = matcher.compute_ff_tokens()

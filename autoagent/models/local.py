@@ -30,7 +30,7 @@ SHORTEST_REPLY = 16  # tokens that must be free for a reply to be tried
 
 
 class LocalModel:
-    """A loaded model. ``window`` is in tokens; ``version`` hashes weights, tokenizer, template and prompt set."""
+    """A loaded model. ``window`` is in tokens; ``version`` hashes all that shapes its answers."""
 
     def __init__(self, engine: Engine, version: str) -> None:
         self.engine, self.version = engine, version
@@ -66,7 +66,7 @@ class LocalModel:
 class LocalSession:
     """A conversation whose tokens and keys and values are kept from reply to reply.
 
-    One thread at a time. A reply's generator that is closed before its end leaves the session as it was before.
+    One thread at a time. A generator closed before its end leaves the session as it was before.
     """
 
     def __init__(self, model: LocalModel, messages: list[dict[str, Any]], tools: list[ToolSchema]) -> None:
@@ -172,11 +172,10 @@ class LocalSession:
         """Parse what was said, and take it into the conversation as it was said."""
         said = self._decode(writing.ids[:-1] if writing.ended else writing.ids)
         message: dict[str, Any] = {"role": "assistant", "content": said}
+        reasoning, text = split_reasoning(said)
         if not writing.ended:
             self._messages.append(message)
-            reasoning, text = split_reasoning(said)
             return Reply(text=text.strip(), reasoning=reasoning, complete=False)
-        reasoning, text = split_reasoning(said)
         if reasoning:
             text = text.lstrip("\n")
             message["reasoning_content"] = reasoning

@@ -23,7 +23,7 @@ def split_reasoning(said: str) -> tuple[str, str]:
 
 
 def split_calls(said: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """Return the text before the first call, as it stands, and the calls; raise ValueError for a broken call."""
+    """Return the text before the first call, as it stands, and the calls; ValueError for a broken call."""
     text = said.partition("<tool_call>")[0]
     return text, tuple(_call(json.loads(block)) for block in _CALL.findall(said))
 

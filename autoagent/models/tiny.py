@@ -1,7 +1,7 @@
 """A randomly initialised GPT in a folder: for tests of everything that happens around the weights.
 
-It has the shape of the embedded model (Qwen3 configuration, byte-level BPE, the same chat format and special tokens),
-costs a second to make, and knows nothing: whatever it is made to say validly, the grammar made it say.
+It has the shape of the embedded model (Qwen3 configuration, byte-level BPE, the same special tokens), costs a
+second to make, and knows nothing: whatever valid thing it says, the grammar made it say.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def write_tiny_model(
     import torch
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+    from autoagent.models.engine import quiet
+
     special = SPECIALS + (MARKERS if markers else ())
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_byte_level_bpe(special),
@@ -86,8 +88,9 @@ def write_tiny_model(
         )
         model = Qwen3ForCausalLM(config)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -98,8 +98,10 @@ class Versions:
     def add(self, source: Path, **manifest: Any) -> Version:
         """Copy the files of the model folder ``source`` into a new immutable version.
 
-        ``manifest`` are fields of :class:`Version`; name, hash and created are set here. The version appears whole
-        or not at all. Raises ModelError if ``source`` holds no model, StoreError if it cannot be written.
+        ``manifest`` are fields of :class:`Version`; name, hash and created are set here. The version
+        appears whole or not at all.
+
+        Raises ModelError if ``source`` holds no model, StoreError if it cannot be written.
         """
         if not (source / "config.json").is_file() or not any(source.glob("*.safetensors")):
             raise ModelError(f"{source} is no model folder: config.json or *.safetensors is missing")
@@ -142,7 +144,7 @@ class Versions:
         return EMBEDDED if pointer is None else pointer.decode("utf-8").strip()
 
     def use(self, name: str) -> None:
-        """Point to a version (or ``embedded``), atomically. The pointer before is kept for :meth:`rollback`."""
+        """Point to a version (or ``embedded``), atomically; the one before is kept for :meth:`rollback`."""
         if name != EMBEDDED:
             self.verify(name)
         with self._locked():
@@ -171,8 +173,8 @@ class Versions:
     def resolve(self, spec: str | None) -> Path | str:
         """Where to load a model from: a folder, or a hub id passed through as text.
 
-        ``None`` and ``current``: the pointer's version. ``embedded``: the model in the package. Else a version
-        name, an existing folder, or a hub id. Raises ModelError for a version that is not there.
+        ``None`` and ``current``: the pointer's version. ``embedded``: the model in the package. Else a
+        version name, an existing folder, or a hub id. Raises ModelError for a version that is not there.
         """
         name = self.current() if spec in (None, "current") else str(spec)
         if name == EMBEDDED:

@@ -26,12 +26,12 @@ class Marks:
 
 
 class Vocabulary:
-    """A tokenizer as grammars see it. ``size`` is the width of the logits, ``ends`` are the end-of-turn ids."""
+    """A tokenizer as grammars see it. ``size``: width of the logits; ``ends``: the end-of-turn ids."""
 
     def __init__(self, tokenizer: Any, size: int, ends: Sequence[int], marks: Marks) -> None:
         self.size, self.ends, self.marks = size, tuple(ends), marks
         self.matching = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size, eos_token=list(ends))
-        self.encode = lambda text: list(tokenizer.encode(text, add_special_tokens=False))
+        self._tokenizer = tokenizer
         self.opening = _single(tokenizer, marks.opening)
         self.closing = _single(tokenizer, marks.closing)
         self.think = _single(tokenizer, "<think>"), _single(tokenizer, "</think>")
@@ -46,6 +46,9 @@ class Vocabulary:
         self.permitted[[i for i in tokenizer.all_special_ids if i < size and i not in self.think]] = False
         self.permitted[list(ends)] = True
 
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
     def spell(self, ids: Sequence[int]) -> bytes:
         """The UTF-8 bytes of these tokens, without end-of-turn tokens."""
         return b"".join(self._texts[token] for token in ids if token not in self.ends)
@@ -57,8 +60,8 @@ class Vocabulary:
     def redirect(self, chances: Floats, allowed: Mask) -> None:
         """Move the probability of forbidden terminators to the allowed token that goes on as required.
 
-        A model that wants to close an object whose required argument is missing would otherwise babble: its next
-        best token is a random continuation of the value it thinks is over.
+        A model that wants to close an object whose required argument is missing would otherwise babble: its
+        next best token is a random continuation of the value it thinks is over.
         """
         for wishes, ways in self._wishes:
             lost = float(chances[wishes[~allowed[wishes]]].sum())
@@ -83,7 +86,7 @@ class Vocabulary:
         return ranks
 
     def _rank_inside(self, texts: list[bytes]) -> NDArray[np.int8]:
-        """Rank tokens by how soon they close a JSON value. Quotes come first: inside a string "}" is just text."""
+        """Rank tokens by how soon they close a JSON value. Quotes first: in a string "}" is just text."""
         starts = (b'"}', b'"]', b'"', b"}", b"]", b",", b"0123456789", b"abcdefghijklmnopqrstuvwxyz")
         ranks = np.full(self.size, 20, dtype=np.int8)
         for token, text in enumerate(texts):

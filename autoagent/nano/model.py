@@ -1,7 +1,8 @@
 """The embedded model: a Qwen3-shaped decoder, written lean for training on a CPU.
 
-Parameter names and shapes are those of ``Qwen3ForCausalLM``, so exporting is a copy (see ``export.py``), and the
-logits are the same. Only training needs this module; the runtime loads the exported folder with transformers.
+Parameter names and shapes are those of ``Qwen3ForCausalLM``, so exporting is a copy (see ``export.py``),
+and the logits are the same. Only training needs this module; the runtime loads the exported folder with
+transformers.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ class NanoConfig(Settings):
 
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"hidden": 96, "layers": 2, "heads": 3, "kv_heads": 3, "intermediate": 256},
+    "small": {"hidden": 128, "layers": 6, "heads": 4, "kv_heads": 4, "intermediate": 384},
     "cpu": {"hidden": 192, "layers": 6, "heads": 6, "kv_heads": 6, "intermediate": 512},
     "gpu": {"hidden": 320, "layers": 8, "heads": 10, "kv_heads": 10, "intermediate": 864},
 }
 
 
 def preset(name: str, vocab_size: int) -> NanoConfig:
-    """The configuration called ``tiny``, ``cpu`` or ``gpu`` for a vocabulary of this size."""
+    """The configuration called ``tiny``, ``small``, ``cpu`` or ``gpu`` for a vocabulary of this size."""
     if name not in PRESETS:
         raise UsageError(f"unknown model preset {name!r}: choose one of {', '.join(PRESETS)}")
     return NanoConfig(vocab_size=vocab_size, **PRESETS[name])

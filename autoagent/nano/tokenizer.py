@@ -1,8 +1,8 @@
 """The tokenizer of the embedded model: byte-level BPE whose merges stay inside words.
 
-Merges are learned between letters only: digits stand alone and neither spaces nor punctuation are ever merged with
-a word, so an argument always begins and ends at a token boundary. What is shipped splits text as Qwen2 does, which
-other programs know how to read; as no merge crosses our finer pieces, the ids are the same.
+Merges are learned between letters only: digits stand alone and neither spaces nor punctuation are ever merged
+with a word, so an argument always begins and ends at a token boundary. What is shipped splits text as Qwen2
+does, which other programs know how to read; as no merge crosses our finer pieces, the ids are the same.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def chat_template() -> str:
     return resources.files("autoagent.nano").joinpath("template.jinja").read_text(encoding="utf-8")
 
 
-def build_tokenizer(texts: Iterable[str], out_dir: Path, *, vocab_size: int = 1536) -> PreTrainedTokenizerBase:
-    """Learn merges from ``texts`` and write the tokenizer folder to ``out_dir``; at most ``vocab_size`` ids."""
+def build_tokenizer(
+    texts: Iterable[str], out_dir: Path, *, vocab_size: int = 1536
+) -> PreTrainedTokenizerBase:
+    """Learn merges from ``texts`` and write the tokenizer, of at most ``vocab_size`` ids, to ``out_dir``."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -46,7 +48,8 @@ def build_tokenizer(texts: Iterable[str], out_dir: Path, *, vocab_size: int = 15
 
     def split(pattern: str) -> pre_tokenizers.PreTokenizer:
         pieces = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-        return pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        return pre_tokenizers.Sequence([pieces, in_bytes])
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = split(FINE)

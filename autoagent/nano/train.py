@@ -19,7 +19,16 @@ from autoagent.config import Settings
 from autoagent.errors import UsageError
 from autoagent.nano.model import NanoModel, preset
 from autoagent.training.batches import Batch, Batches, Shards
+from autoagent.training.placement import has_compiler
 from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
+
+FIXED = {
+    "size",
+    "batch_tokens",
+    "max_length",
+    "context_weight",
+    "seed",
+}  # the trainer guards its own settings
 
 
 class NanoTraining(Settings):
@@ -27,7 +36,7 @@ class NanoTraining(Settings):
 
     data: Path = Field(description="Folder of shard-*.npz; shards that appear during training are picked up.")
     tokenizer: Path = Field(description="Tokenizer folder the shards were made with.")
-    out: Path = Field(description="Folder of the checkpoint and the log; training continues from what is there.")
+    out: Path = Field(description="Folder of checkpoint and log; training continues what is there.")
     size: str = Field(default="cpu", description="Model preset: tiny, cpu (2.9M parameters) or gpu (11M).")
     minutes: float | None = Field(default=None, gt=0, description="Budget by wall clock, in minutes.")
     tokens: int | None = Field(default=None, gt=0, description="Budget in tokens.")
@@ -43,6 +52,9 @@ class NanoTraining(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto measures both.")
     device: str = Field(default="auto", description="cpu, cuda, mps; auto takes cuda if there is one.")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 measures.")
+    compile: bool | None = Field(
+        default=None, description="Compile the layers; by default where there is a compiler."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the first weights and of the order of the data.")
 
     def trainer(self) -> TrainerConfig:
@@ -58,12 +70,13 @@ class NanoTraining(Settings):
             precision=self.precision,
             device=self.device,
             threads=self.threads,
+            compile=has_compiler() if self.compile is None else self.compile,
             seed=self.seed,
         )
 
 
 def train(config: NanoTraining, on_progress: Callable[[Progress], None] | None = None) -> FitReport:
-    """Train, or go on training, what is in ``config.out``; progress goes to stderr unless ``on_progress`` is given.
+    """Train, or go on training, what is in ``config.out``; progress goes to ``on_progress`` or to stderr.
 
     Raises :class:`UsageError` when the folder holds a run with other settings, or the data cannot be used.
     """
@@ -81,7 +94,9 @@ def train(config: NanoTraining, on_progress: Callable[[Progress], None] | None =
         context_weight=config.context_weight,
     )
     show = on_progress or ProgressLine(sys.stderr)
-    report = fit(model, batches, config.trainer(), on_progress=show, checkpoint_dir=config.out, loss=nano_loss)
+    report = fit(
+        model, batches, config.trainer(), on_progress=show, checkpoint_dir=config.out, loss=nano_loss
+    )
     if isinstance(show, ProgressLine):
         show.close()
     return report
@@ -99,14 +114,15 @@ def nano_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _same_or_new(config: NanoTraining) -> None:
-    """Keep the settings and the tokenizer beside the checkpoint; refuse to continue a run of other settings."""
-    fixed = config.model_dump(mode="json", include={"size", "batch_tokens", "max_length", "context_weight", "seed"})
+    """Keep settings and tokenizer beside the checkpoint; refuse to continue a run of other settings."""
+    fixed = config.model_dump(mode="json", include=FIXED)
     path = config.out / "nano.json"
     if path.exists():
         saved = json.loads(path.read_text(encoding="utf-8"))
         for key, value in fixed.items():
             if saved.get(key) != value:
-                raise UsageError(f"{config.out} holds a run with {key}={saved.get(key)}, not {value}: choose another folder")
+                was = f"{key}={saved.get(key)}, not {value}"
+                raise UsageError(f"{config.out} holds a run with {was}: choose another folder")
         kept = config.out / "tokenizer" / "tokenizer.json"
         if not kept.exists() or kept.read_bytes() != (config.tokenizer / "tokenizer.json").read_bytes():
             raise UsageError(f"{config.out} holds a run with another tokenizer: choose another folder")

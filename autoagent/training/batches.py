@@ -1,7 +1,7 @@
 """Token sequences into batches: sorted by length into few shapes, shuffled by seed, resumable.
 
-A *source* says what there is to train on, pass after pass: a list in memory (:class:`Examples`) or a folder of
-shards that may still be growing (:class:`Shards`). :class:`Batches` cuts what it gives into batches.
+A *source* says what there is to train on, pass after pass: a list in memory (:class:`Examples`) or a folder
+of shards that may still be growing (:class:`Shards`). :class:`Batches` cuts what it gives into batches.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from autoagent.errors import UsageError
 
-Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 where the token is a target
+MULTIPLE = 64  # lengths are rounded up to multiples of this, in tokens
+Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 for a target
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
         return Batch(self.ids.to(device), self.weights.to(device), self.tokens)
+
+    def rows(self, tokens: int) -> Batch:
+        """The first rows, of about this many tokens but at least one row."""
+        count = max(1, tokens // self.ids.shape[1])
+        return Batch(self.ids[:count], self.weights[:count], min(self.tokens, count * self.ids.shape[1]))
 
 
 class Source(Protocol):
@@ -84,19 +91,19 @@ class Shards:
             with np.load(path) as shard:
                 ids, mask, starts = shard["ids"], shard["mask"], shard["starts"]
         except (OSError, ValueError, KeyError, BadZipFile) as fault:
-            raise UsageError(f"cannot read training shard {path}: {fault}; delete it and make it again") from None
+            raise UsageError(f"cannot read training shard {path}, make it again: {fault}") from None
         if len(ids) != len(mask) or starts[0] != 0 or starts[-1] != len(ids):
             raise UsageError(f"training shard {path} is inconsistent: delete it and make it again")
-        for start, end in zip(starts[:-1], starts[1:], strict=True):
+        for start, end in pairwise(starts.tolist()):
             yield ids[start:end], mask[start:end]
 
 
 class Batches:
     """Endless batches of about ``tokens`` tokens from a source; ``state()`` and ``restore()`` resume exactly.
 
-    Lengths are rounded up to multiples of ``multiple`` and a batch holds one rounded length, so that there are few
+    Lengths are rounded up to multiples of 64 and a batch holds one rounded length, so that there are few
     shapes and little padding. Parts are visited in an order shuffled by seed and pass, ``window`` at a time;
-    their sequences are mixed.
+    their sequences are mixed. Sequences longer than ``max_length`` are cut.
     """
 
     def __init__(
@@ -111,7 +118,6 @@ class Batches:
     ) -> None:
         self._source, self._tokens, self._seed = source, tokens, seed
         self._max_length, self._context_weight, self._window = max_length, context_weight, window
-        self._multiple = 64
         self._epoch, self._names, self._next_window, self._next_batch = 0, list[str](), 0, 0
         self._examples: list[Example] = []
         self._plan: list[list[int]] = []
@@ -180,18 +186,18 @@ class Batches:
         for index, (ids, mask) in enumerate(examples):
             if self._context_weight > 0 or mask[1 : self._max_length].any():
                 length = min(len(ids), self._max_length)
-                by_length.setdefault(-(-length // self._multiple), []).append(index)
+                by_length.setdefault(-(-length // MULTIPLE), []).append(index)
         plan = []
         for multiples, members in by_length.items():
             chance.shuffle(members)
-            rows = max(1, self._tokens // (multiples * self._multiple))
+            rows = max(1, self._tokens // (multiples * MULTIPLE))
             plan += [members[start : start + rows] for start in range(0, len(members), rows)]
         chance.shuffle(plan)
         return plan
 
     def _collate(self, chosen: Sequence[Example]) -> Batch:
         longest = max(min(len(ids), self._max_length) for ids, _ in chosen)
-        length = -(-longest // self._multiple) * self._multiple
+        length = -(-longest // MULTIPLE) * MULTIPLE
         ids = np.zeros((len(chosen), length), dtype=np.int64)
         weights = np.zeros((len(chosen), length), dtype=np.float32)
         for row, (tokens, mask) in enumerate(chosen):

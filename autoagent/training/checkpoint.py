@@ -11,7 +11,9 @@ import torch
 from autoagent.errors import UsageError
 
 FILE = "checkpoint.pt"
-FREE = {"minutes", "tokens", "steps", "checkpoint_seconds", "threads", "precision", "device"}  # may change on resume
+BUDGET = {"minutes", "tokens", "steps"}
+PLACE = {"checkpoint_seconds", "threads", "precision", "device", "compile"}
+FREE = BUDGET | PLACE  # may change on resume
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -36,14 +38,18 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:
-        raise UsageError(f"cannot read checkpoint {path} ({type(fault).__name__}): delete it to start anew") from None
+        what = f"{path} ({type(fault).__name__})"
+        raise UsageError(f"cannot read checkpoint {what}: delete it to start anew") from None
     return state
 
 
 def load_checkpoint(
     folder: Path, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]
 ) -> dict[str, Any] | None:
-    """The checkpoint to continue from, checked against this configuration and model; restores the generators."""
+    """The checkpoint to continue from, checked against this configuration and model; restores the generators.
+
+    Raises :class:`UsageError` where a setting that may not change has changed, or the model is another one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = read_checkpoint(folder)
     if state is None:
@@ -56,7 +62,7 @@ def load_checkpoint(
             )
     masters = state["optimizers"]["masters"]
     if {name: tuple(master.shape) for name, master in masters.items()} != shapes:
-        raise UsageError(f"{folder / FILE} belongs to a model of another shape: give another folder to start anew")
+        raise UsageError(f"{folder / FILE} holds a model of another shape: give another folder to start anew")
     torch.set_rng_state(state["rng"])
     if torch.cuda.is_available() and "cuda_rng" in state:
         torch.cuda.set_rng_state(state["cuda_rng"])

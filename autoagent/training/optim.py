@@ -1,7 +1,7 @@
 """Muon for matrices, Adam for the rest, fp32 master weights under bf16 parameters.
 
 Muon (Keller Jordan, 2024) takes the momentum of a matrix's gradient and replaces it by the nearest
-semi-orthogonal matrix, found by five Newton-Schulz steps: every direction of the matrix learns at the same pace.
+semi-orthogonal matrix, found by five Newton-Schulz steps: every direction of the matrix learns at one pace.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def orthogonalise(gradients: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.mT if tall else x).to(gradients.dtype)
+    out: Tensor = (x.mT if tall else x).to(gradients.dtype)
+    return out
 
 
 class Muon(torch.optim.Optimizer):
@@ -64,7 +65,7 @@ def is_hidden_matrix(name: str, weight: Tensor) -> bool:
 class Optimizers:
     """Everything that changes the weights of a model: masters, gradient clipping, Muon and Adam.
 
-    Parameters in 16 bit get an fp32 master copy that is updated and rounded back; fp32 ones are their own master.
+    Parameters in 16 bit get an fp32 master copy that is updated and rounded back; fp32 ones are their own.
     """
 
     def __init__(
@@ -91,7 +92,11 @@ class Optimizers:
         self._parts: list[tuple[torch.optim.Optimizer, float]] = []
         if others:
             adam = torch.optim.AdamW(
-                [group for group in groups if group["params"]], lr=adam_lr, betas=(0.9, 0.95), eps=1e-8, fused=True
+                [group for group in groups if group["params"]],
+                lr=adam_lr,
+                betas=(0.9, 0.95),
+                eps=1e-8,
+                fused=True,
             )
             self._parts.append((adam, adam_lr))
         if matrices:
@@ -122,9 +127,7 @@ class Optimizers:
 
     def weights(self) -> dict[str, Tensor]:
         """The fp32 masters by parameter name."""
-        return {
-            name: master.detach() for (name, _), master in zip(self.named, self.masters, strict=True)
-        }
+        return {name: master.detach() for (name, _), master in zip(self.named, self.masters, strict=True)}
 
     def state(self) -> dict[str, Any]:
         return {"masters": self.weights(), "parts": [part.state_dict() for part, _ in self._parts]}

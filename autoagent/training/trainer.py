@@ -25,7 +25,7 @@ from autoagent.errors import UsageError
 from autoagent.training.batches import Batch, Batches
 from autoagent.training.checkpoint import load_checkpoint, save_checkpoint
 from autoagent.training.optim import Optimizers
-from autoagent.training.placement import place
+from autoagent.training.placement import compile_layers, place
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]  # weighted sum of losses, sum of weights
 READ_EVERY = 10  # steps between readings of the loss: a reading waits for an accelerator
@@ -34,24 +34,44 @@ READ_EVERY = 10  # steps between readings of the loss: a reading waits for an ac
 class TrainerConfig(Settings):
     """How to train. Exactly one of minutes, tokens and steps is the budget."""
 
-    minutes: float | None = Field(default=None, gt=0, description="Budget by wall clock, in minutes, over all resumes.")
+    minutes: float | None = Field(
+        default=None, gt=0, description="Budget by wall clock, in minutes, over all resumes."
+    )
     tokens: int | None = Field(default=None, gt=0, description="Budget in tokens read, padding not counted.")
     steps: int | None = Field(default=None, gt=0, description="Budget in updates of the weights.")
     optimizer: Literal["muon", "adamw"] = Field(
-        default="adamw", description="muon: Muon on hidden matrices and Adam on the rest; adamw: Adam on everything."
+        default="adamw",
+        description="muon: Muon on hidden matrices and Adam on the rest; adamw: Adam on everything.",
     )
     learning_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate of Adam.")
     muon_learning_rate: float = Field(default=0.02, gt=0, description="Peak learning rate of Muon.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay, times the learning rate.")
-    clip: float = Field(default=1.0, ge=0, description="Largest norm of all gradients together; 0 is no limit.")
-    warmup: float = Field(default=0.02, ge=0, lt=1, description="Share of the budget in which the rate rises from 0.")
-    decay: float = Field(default=0.4, ge=0, le=1, description="Share of the budget, at its end, in which it falls to 0.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="What the model computes in; the weights are kept in fp32. auto measures both."
+    weight_decay: float = Field(
+        default=0.01, ge=0, description="Decoupled weight decay, times the learning rate."
     )
-    device: str = Field(default="auto", description="Where to train: cpu, cuda, mps; auto takes cuda if there is one.")
+    clip: float = Field(
+        default=1.0, ge=0, description="Largest norm of all gradients together; 0 is no limit."
+    )
+    warmup: float = Field(
+        default=0.02, ge=0, lt=1, description="Share of the budget in which the rate rises from 0."
+    )
+    decay: float = Field(
+        default=0.4, ge=0, le=1, description="Share of the budget, at its end, in which it falls to 0."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="What the model computes in; the weights are kept in fp32. auto measures both.",
+    )
+    device: str = Field(
+        default="auto", description="Where to train: cpu, cuda, mps; auto takes cuda if there is one."
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 measures one and all of them.")
-    checkpoint_seconds: float = Field(default=120.0, gt=0, description="Time between two checkpoints, in seconds.")
+    compile: bool = Field(
+        default=False,
+        description="Compile the layers with torch.compile: a minute once, then faster; needs a compiler.",
+    )
+    checkpoint_seconds: float = Field(
+        default=120.0, gt=0, description="Time between two checkpoints, in seconds."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of dropout; the batches have their own.")
 
     @model_validator(mode="after")
@@ -106,12 +126,14 @@ class FitReport:
 
 
 def token_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Next-token cross-entropy of any model that maps ids (B, T) to logits (B, T, V) or to an object with logits."""
+    """Next-token cross-entropy of any model from ids (B, T) to logits (B, T, V), or an object with logits."""
     out = model(batch.ids)
     logits = out if isinstance(out, Tensor) else out.logits
     wanted = batch.weights[:, 1:]
     where = wanted > 0
-    losses = nn.functional.cross_entropy(logits[:, :-1][where].float(), batch.ids[:, 1:][where], reduction="none")
+    losses = nn.functional.cross_entropy(
+        logits[:, :-1][where].float(), batch.ids[:, 1:][where], reduction="none"
+    )
     weights = wanted[where]
     return (losses * weights).sum(), weights.sum()
 
@@ -127,12 +149,14 @@ def fit(
 ) -> FitReport:
     """Train ``model`` in place until the budget is used, or until SIGTERM when there is a checkpoint folder.
 
-    With ``checkpoint_dir`` the state is written there every ``checkpoint_seconds`` and training continues from
+    With ``checkpoint_dir`` the state is written there every ``checkpoint_seconds``, and training continues
     what is found there; ``log.jsonl`` beside it has the loss by tokens. Raises :class:`UsageError` when the
     checkpoint was made with other settings or another model, and when the loss is no longer a number.
     """
     kept = [weight.dtype for weight in model.parameters()]
     placed = place(model, batches, config, loss)
+    if config.compile:
+        compile_layers(model)
     run = _Run(model, batches, config, loss, placed.device)
     if checkpoint_dir is not None:
         run.resume(checkpoint_dir)
@@ -161,7 +185,9 @@ def fit(
 class _Run:
     """The state of one training run: what a checkpoint holds, and the loop that moves it."""
 
-    def __init__(self, model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss, device: str) -> None:
+    def __init__(
+        self, model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss, device: str
+    ) -> None:
         self.model, self.batches, self.config, self.loss, self.device = model, batches, config, loss, device
         kind, decay = config.optimizer, config.weight_decay
         rates = {"muon_lr": config.muon_learning_rate, "adam_lr": config.learning_rate}
@@ -203,7 +229,7 @@ class _Run:
 
     def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
         total, weight = self.loss(self.model, batch)
-        (total / weight.clamp(min=1e-6)).backward()  # type: ignore[no-untyped-call]
+        (total / weight.clamp(min=1e-6)).backward()
         self.optimizers.step(self.config.rate(self.fraction), self.config.clip)
         self.step += 1
         self.tokens += batch.tokens
@@ -214,7 +240,9 @@ class _Run:
         self.last_loss = totals / max(sum(weight.item() for _, weight in pending), 1e-6)
         pending.clear()
         if not math.isfinite(self.last_loss):
-            raise UsageError(f"training diverged at step {self.step}: the loss is {self.last_loss}; lower the rate")
+            raise UsageError(
+                f"training diverged at step {self.step}: the loss is {self.last_loss}; lower the rate"
+            )
         if math.isnan(self.first_loss):
             self.first_loss = self.last_loss
         if folder is not None:
@@ -230,7 +258,12 @@ class _Run:
         return Progress(self.step, self.tokens, self.last_loss, speed, rate, done, self.seconds, left)
 
     def save(self, folder: Path) -> None:
-        numbers = {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "fraction": self.fraction}
+        numbers = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "fraction": self.fraction,
+        }
         losses = {"first_loss": self.first_loss, "last_loss": self.last_loss}
         state = {"batches": self.batches.state(), "optimizers": self.optimizers.state()}
         save_checkpoint(folder, numbers | losses | state | {"config": self.config.model_dump()})
@@ -249,7 +282,7 @@ class _Run:
 
 @contextmanager
 def _stop_on_sigterm(*, enabled: bool) -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that the loop writes a checkpoint and ends; the old handler comes back."""
+    """An event that SIGTERM sets, so that the loop writes a checkpoint and ends; restores the handler."""
     stopped = threading.Event()
     if not enabled or threading.current_thread() is not threading.main_thread():
         yield stopped

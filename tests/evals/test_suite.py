@@ -22,7 +22,9 @@ def test_the_example_suite_loads_and_shows_every_key() -> None:
     assert suite.name == "suite"
     used = {name for task in suite.tasks for name in task.model_fields_set}
     assert used == set(Task.model_fields)
-    assert {name for task in suite.tasks for name in task.expected.model_fields_set} == set(Expected.model_fields)
+    assert {name for task in suite.tasks for name in task.expected.model_fields_set} == set(
+        Expected.model_fields
+    )
 
 
 def test_a_task_without_family_is_of_the_family_of_its_file(tmp_path: Path) -> None:
@@ -45,14 +47,20 @@ def test_false_stands_for_a_file_that_must_not_be_there(tmp_path: Path) -> None:
         (GOOD + GOOD, 'task 2 "a": the id is taken by task 1'),
         (GOOD + 'gaol = "x"\n', 'unknown key "gaol"'),
         (GOOD.replace("goal", "gaol"), 'task 1 "a": unknown key "gaol": did you mean "goal"?'),
-        (GOOD + 'expected.anwser = "4"\n', 'task 1 "a": expected: unknown key "anwser": did you mean "answer"?'),
+        (
+            GOOD + 'expected.anwser = "4"\n',
+            'task 1 "a": expected: unknown key "anwser": did you mean "answer"?',
+        ),
         (GOOD + 'tools = [{ nam = "x" }]\n', 'task 1 "a": tools: unknown key "nam": did you mean "name"?'),
         (GOOD.replace('goal = "Say four."\n', ""), 'task 1 "a": goal: field required'),
         (GOOD.replace('id = "a"\n', ""), "task 1: id: field required"),
         (GOOD.replace('"Say four."', "4"), 'task 1 "a": goal: input should be a valid string, found 4'),
         (GOOD.replace("Say four.", " "), 'task 1 "a": goal: the goal is empty'),
         (GOOD.replace('expected.answer = "4"\n', ""), 'task 1 "a": nothing is expected'),
-        (GOOD.replace('"4"', '"/(/"'), 'task 1 "a": expected.answer: --expect /(/ is not a regular expression'),
+        (
+            GOOD.replace('"4"', '"/(/"'),
+            'task 1 "a": expected.answer: --expect /(/ is not a regular expression',
+        ),
         (GOOD.replace('"4"', '""'), 'task 1 "a": expected.answer: a text is empty'),
         (GOOD + 'files = { "../x" = "" }\n', 'task 1 "a": files: ../x is outside the workspace'),
         (GOOD + 'expected.files = { "/etc/x" = "" }\n', 'task 1 "a": expected.files: /etc/x is outside'),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoagent.nano.families import combined, custom, figures, files, learning, recall, refusal
+from autoagent.nano.families import combined, custom, figures, files, learning, recall, refusal, trouble
 from autoagent.nano.families.base import DECLINE, Action, Episode, Family, Maker
 
 FAMILIES: dict[str, tuple[Family, float]] = {
@@ -28,6 +28,7 @@ FAMILIES: dict[str, tuple[Family, float]] = {
     "keep_result": (combined.keep_result, 12),
     "find_and_read": (combined.find_and_read, 4),
     "decline": (refusal.decline, 8),
+    "not_there": (trouble.not_there, 4),
     "learn": (learning.learn, 0.7),
 }
 

@@ -1,0 +1,137 @@
+"""Training data: demonstrations of the expert, rendered and tokenised as at run time, in shards on disk."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoagent.nano.expert import Demonstration, NotShown, demonstrate
+from autoagent.nano.families import FAMILIES, Episode, Maker
+
+SHARD_EPISODES = 4_000
+
+
+def training_episode(rng: random.Random) -> tuple[str, Episode]:
+    """A family drawn by its share, and one of its episodes, in words of the training side."""
+    names = list(FAMILIES)
+    name = rng.choices(names, [FAMILIES[each][1] for each in names])[0]
+    return name, FAMILIES[name][0](Maker.of(rng, held_out=False))
+
+
+def demonstrations(seed: str, count: int) -> Iterator[Demonstration]:
+    """``count`` demonstrations, always the same for a seed. Goals whose tool the ranking misses are left out."""
+    rng = random.Random(seed)
+    scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # in memory, where there is one: 10x faster
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="autoagent-") as folder:
+        made = 0
+        while made < count:
+            _, episode = training_episode(rng)
+            try:
+                yield demonstrate(episode, Path(folder) / "world", rng=rng)
+            except NotShown:
+                continue
+            made += 1
+
+
+def as_text(demonstration: Demonstration, tokenizer: Any) -> str:
+    """The conversation as the chat template renders it."""
+    text: str = tokenizer.apply_chat_template(
+        [message.for_template() for message in demonstration.messages],
+        tools=list(demonstration.tools),
+        tokenize=False,
+    )
+    return text
+
+
+def encode(text: str, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Token ids (T,) and the loss mask (T,): 1 on what the assistant says, its end-of-turn token included."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    head: list[int] = tokenizer("assistant\n", add_special_tokens=False)["input_ids"]
+    mask = [0] * len(ids)
+    place = 0
+    while place < len(ids):
+        if ids[place] == start and ids[place + 1 : place + 1 + len(head)] == head:
+            place += 1 + len(head)
+            stop = ids.index(end, place)
+            mask[place : stop + 1] = [1] * (stop + 1 - place)
+            place = stop
+        place += 1
+    return ids, mask
+
+
+def train_tokenizer(out: Path, *, vocab_size: int = 1024, episodes: int = 12_000) -> None:
+    """Learn the tokenizer from what demonstrations say, and write its folder."""
+    from autoagent.nano.tokenizer import build_tokenizer
+
+    build_tokenizer(_sayings(episodes), out, vocab_size=vocab_size)
+
+
+def _sayings(episodes: int) -> Iterator[str]:
+    for demonstration in demonstrations("tokenizer", episodes):
+        for message in demonstration.messages:
+            yield message.content
+            for call in message.calls:
+                yield json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+
+
+def write_shards(
+    tokenizer_folder: Path,
+    out: Path,
+    *,
+    shards: int,
+    seed: int = 0,
+    workers: int = 1,
+    on_shard: Callable[[int, int], None] = lambda done, tokens: None,
+) -> None:
+    """Write ``shards`` shards of 4,000 episodes; those already there are kept, so it can be stopped and resumed.
+
+    Args:
+        tokenizer_folder: The tokenizer to encode with; its hash must be the same for all shards of a folder.
+        out: Folder of ``shard-*.npz``: ``ids`` uint16 (N,), ``mask`` uint8 (N,), ``starts`` int64 (E + 1,).
+        shards: How many there shall be in the end.
+        seed: Of the first shard; each shard adds its number.
+        workers: Processes.
+        on_shard: Called with the number of shards done and the tokens of the newest one.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (tokenizer_folder, out / f"shard-{number:05d}.npz", f"{seed}-{number}")
+        for number in range(shards)
+        if not (out / f"shard-{number:05d}.npz").exists()
+    ]
+    done = shards - len(jobs)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for tokens in pool.imap_unordered(_write_shard, jobs):
+            done += 1
+            on_shard(done, tokens)
+
+
+def _write_shard(job: tuple[Path, Path, str]) -> int:
+    from transformers import AutoTokenizer
+
+    tokenizer_folder, file, seed = job
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    encoded = [encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES)]
+    arrays = pack(encoded)
+    partial = file.with_name(f".partial-{file.name}")  # a name no trainer picks up
+    np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own options
+    partial.replace(file)
+    return int(arrays["ids"].size)
+
+
+def pack(encoded: Sequence[tuple[list[int], list[int]]]) -> dict[str, NDArray[Any]]:
+    """Episodes one after another, with their offsets."""
+    starts = np.cumsum([0, *(len(ids) for ids, _ in encoded)], dtype=np.int64)
+    ids = np.concatenate([np.asarray(ids, dtype=np.uint16) for ids, _ in encoded])
+    mask = np.concatenate([np.asarray(mask, dtype=np.uint8) for _, mask in encoded])
+    return {"ids": ids, "mask": mask, "starts": starts}

@@ -1,0 +1,302 @@
+"""The embedded model's recipe: tokenizer, chat format, the decoder, training and export."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoagent.errors import UsageError
+from autoagent.nano.attention import causal_attention
+from autoagent.nano.export import export, to_transformers
+from autoagent.nano.model import PRESETS, NanoConfig, NanoModel, preset
+from autoagent.nano.tokenizer import SPECIALS, build_tokenizer, load_tokenizer
+from autoagent.nano.train import NanoTraining, ProgressLine, nano_loss, train
+from autoagent.training.batches import Batch
+from autoagent.training.trainer import Progress
+
+CORPUS = [
+    Path(__file__).read_text(encoding="utf-8"),
+    json.dumps({"name": "read_file", "arguments": {"path": "notes/my file.txt"}}) * 20,
+    "The café's total is 1234.5; naïve counting_words gives “twelve”. " * 20,
+]
+CALL = {"name": "read_file", "arguments": {"path": "né <a> & b.txt", "n": 12, "all": True}}
+TOOLS: list[dict[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "read_file",
+            "description": "Read a file\nfrom the folder",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "path": {"type": "string"},
+                    "lines": {"type": "integer"},
+                    "mode": {"type": "string", "enum": ["text", "hex"]},
+                    "scale": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+                },
+                "required": ["path", "mode"],
+            },
+        },
+    },
+    {
+        "type": "function",
+        "function": {"name": "wait", "description": "Wait", "parameters": {"type": "object"}},
+    },
+]
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Goal: read it"},
+    {
+        "role": "assistant",
+        "content": "Read a file: read_file",
+        "tool_calls": [{"type": "function", "function": CALL}],
+    },
+    {"role": "tool", "content": "42"},
+    {"role": "assistant", "content": "", "tool_calls": [{"function": CALL}, {"function": CALL}]},
+    {"role": "tool", "content": "done"},
+    {"role": "assistant", "content": "It is 42."},
+]
+JSON = '{"name": "read_file", "arguments": {"path": "né <a> & b.txt", "n": 12, "all": true}}'
+CALL_TEXT = f"<tool_call>\n{JSON}\n</tool_call>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(CORPUS, path, vocab_size=600)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> Any:
+    return load_tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder after a few steps on a copying task."""
+    root = tmp_path_factory.mktemp("trained")
+    write_copies(root / "data", len(load_tokenizer(folder)))
+    report = train(config(root, folder, tokens=3000), on_progress=lambda progress: None)
+    assert report.finished
+    return root / "run"
+
+
+def config(root: Path, tokenizer: Path, **changes: Any) -> NanoTraining:
+    fields = {"size": "tiny", "batch_tokens": 1024, "precision": "fp32", "threads": 1, "device": "cpu"}
+    fields |= {"data": root / "data", "tokenizer": tokenizer, "out": root / "run", "compile": False}
+    return NanoTraining(**fields | changes)
+
+
+def write_copies(data: Path, vocabulary: int) -> None:
+    data.mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    halves = chance.integers(5, vocabulary, (100, 30)).astype(np.uint16)
+    mask = np.repeat(np.array([[0, 1]], dtype=np.uint8), 30, axis=1).repeat(100, axis=0)
+    starts = np.arange(101, dtype=np.int64) * 60
+    np.savez(
+        data / "shard-0000.npz", ids=np.hstack([halves, halves]).ravel(), mask=mask.ravel(), starts=starts
+    )
+
+
+@given(text=st.text())
+@settings(max_examples=300, deadline=None)
+def test_any_text_survives_the_tokenizer(tokenizer: Any, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_words_digits_and_punctuation_are_never_merged(tokenizer: Any) -> None:
+    pieces = [
+        tokenizer.decode([index])
+        for index in set(range(len(tokenizer))) - set(tokenizer.added_tokens_decoder)
+    ]
+    assert all(len(piece) == 1 or piece.isalpha() or "\ufffd" in piece for piece in pieces)
+    text = 'read_file(path="notes 1234.txt")'
+    ends = {end for _, end in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]}
+    assert {place + 1 for place, letter in enumerate(text) if not letter.isalpha()} <= ends
+
+
+def test_markers_are_single_tokens(tokenizer: Any) -> None:
+    assert [len(tokenizer.encode(marker)) for marker in SPECIALS] == [1] * len(SPECIALS)
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert len(tokenizer) <= 600
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no tokenizer in"):
+        load_tokenizer(tmp_path)
+    with pytest.raises(UsageError, match="vocab_size must be at least 261, not 100"):
+        build_tokenizer(CORPUS, tmp_path, vocab_size=100)
+
+
+def test_the_chat_format(tokenizer: Any) -> None:
+    text = tokenizer.apply_chat_template(
+        MESSAGES[:5], tools=TOOLS, tokenize=False, add_generation_prompt=True
+    )
+    assert text == (
+        "<|im_start|>system\nBe brief.\nTools:\n"
+        "- Read a file from the folder: read_file(path, lines?:num, mode:text|hex, scale?:num)\n"
+        "- Wait: wait()\n<|im_end|>\n"
+        "<|im_start|>user\nGoal: read it<|im_end|>\n"
+        f"<|im_start|>assistant\nRead a file: read_file{CALL_TEXT}<|im_end|>\n"
+        "<|im_start|>tool\n42<|im_end|>\n"
+        f"<|im_start|>assistant\n{CALL_TEXT}\n{CALL_TEXT}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def test_tools_are_listed_without_a_system_message_too(tokenizer: Any) -> None:
+    text = tokenizer.apply_chat_template(MESSAGES[1:2], tools=TOOLS[1:], tokenize=False)
+    assert (
+        text == "<|im_start|>system\nTools:\n- Wait: wait()\n<|im_end|>\n"
+        "<|im_start|>user\nGoal: read it<|im_end|>\n"
+    )
+
+
+def test_every_rendering_extends_the_one_before(tokenizer: Any) -> None:
+    def render(count: int, prompt: bool = False) -> str:
+        messages = MESSAGES[:count]
+        return str(
+            tokenizer.apply_chat_template(messages, tools=TOOLS, tokenize=False, add_generation_prompt=prompt)
+        )
+
+    for count in range(1, len(MESSAGES)):
+        assert render(count + 1).startswith(render(count))
+        if MESSAGES[count]["role"] == "assistant":
+            assert render(count + 1).startswith(render(count, prompt=True))
+
+
+def test_the_mask_covers_what_the_model_says_and_its_end(tokenizer: Any) -> None:
+    coded = tokenizer.apply_chat_template(
+        MESSAGES[:3], tools=TOOLS, return_dict=True, return_assistant_tokens_mask=True
+    )
+    pairs = zip(coded["input_ids"], coded["assistant_masks"], strict=True)
+    said = tokenizer.decode([token for token, chosen in pairs if chosen])
+    assert said == f"Read a file: read_file{CALL_TEXT}<|im_end|>"
+
+
+def test_the_grammar_engine_reads_calls_as_we_do(tokenizer: Any) -> None:
+    import llguidance.hf
+
+    engine = llguidance.hf.from_tokenizer(tokenizer)
+    for text in (
+        json.dumps(CALL, ensure_ascii=False),
+        '{"name": "x", "arguments": {"q": "a  b\\n \\"c\\" 1.5"}}',
+    ):
+        assert engine.tokenize_str(text) == tokenizer.encode(text)
+    assert engine.eos_token == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("length", [1, 7, 128, 300])
+def test_attention_is_softmax_attention(length: int) -> None:
+    torch.manual_seed(0)
+    q, k, v, weight = (torch.randn(5, 6, length, 8) for _ in range(4))
+    inputs = [x.requires_grad_() for x in (q, k, v)]
+    ours = causal_attention(*inputs)
+    reference = F.scaled_dot_product_attention(*inputs, is_causal=True)
+    torch.testing.assert_close(ours, reference)
+    mine = torch.autograd.grad((ours * weight).sum(), inputs)
+    theirs = torch.autograd.grad((reference * weight).sum(), inputs)
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_exported_logits_are_the_trained_ones(tokenizer: Any, kv_heads: int) -> None:
+    shape = NanoConfig(
+        vocab_size=len(tokenizer), hidden=64, layers=2, heads=4, kv_heads=kv_heads, head_dim=32
+    )
+    torch.manual_seed(0)
+    model = NanoModel(shape)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    standard = to_transformers(shape, model.state_dict(), tokenizer)
+    ids = torch.randint(len(tokenizer), (2, 200))
+    with torch.no_grad():
+        ours, theirs = model(ids), standard(ids).logits
+    assert float((ours - theirs).abs().max() / theirs.abs().max()) < 5e-5
+
+
+def test_loss_is_the_mean_over_target_tokens(tokenizer: Any) -> None:
+    torch.manual_seed(0)
+    model = NanoModel(preset("tiny", len(tokenizer)))
+    ids = torch.randint(len(tokenizer), (3, 40))
+    weights = (torch.rand(3, 40) < 0.4).float()
+    weights[:, 0] = 0
+    total, weight = nano_loss(model, Batch(ids, weights, 120))
+    each = F.cross_entropy(model(ids)[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+    torch.testing.assert_close(total, (each * weights[:, 1:]).sum())
+    assert weight == weights.sum()
+
+
+def test_presets_have_the_sizes_they_are_meant_to_have() -> None:
+    sizes = {
+        name: sum(w.numel() for w in NanoModel(preset(name, 1536)).parameters()) / 1e6 for name in PRESETS
+    }
+    assert sizes["tiny"] < 0.5
+    assert 2 < sizes["cpu"] < 3.5
+    assert 8 < sizes["gpu"] < 12
+    with pytest.raises(UsageError, match="unknown model preset 'huge': choose one of tiny, cpu, gpu"):
+        preset("huge", 1536)
+
+
+def test_a_trained_folder_becomes_a_model_anyone_can_load(trained: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = export(trained, tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert model.dtype == torch.bfloat16
+    assert tokenizer.encode("read_file 12") == load_tokenizer(trained / "tokenizer").encode("read_file 12")
+    assert "Tools:" in tokenizer.chat_template
+    ids = tokenizer.apply_chat_template(MESSAGES[:2], tools=TOOLS, return_tensors="pt", return_dict=True)
+    assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] > ids["input_ids"].shape[1]
+    about = json.loads((path / "training.json").read_text(encoding="utf-8"))
+    assert about["fraction"] == 1.0
+    assert about["parameters"] == sum(weight.numel() for weight in model.parameters())
+
+
+def test_training_goes_on_where_it_stopped_and_refuses_other_settings(trained: Path, folder: Path) -> None:
+    root = trained.parent
+    report = train(config(root, folder, tokens=5000), on_progress=lambda progress: None)
+    assert report.tokens >= 5000
+    with pytest.raises(UsageError, match="size=tiny, not cpu"):
+        train(config(root, folder, tokens=9000, size="cpu"))
+    with pytest.raises(UsageError, match=r"learning_rate=0.003, not 0.1"):
+        train(config(root, folder, tokens=9000, learning_rate=0.1))
+
+
+def test_nothing_trained_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no checkpoint in .*: train there first"):
+        export(tmp_path, tmp_path / "model")
+
+
+def test_progress_off_a_terminal_is_whole_lines() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    for step in (1, 2):
+        line(Progress(step, 8000 * step, 2.5, 12_345.0, 1.0, 0.25, 60.0, 180.0))
+    line.close()
+    assert stream.getvalue() == (
+        "step 1  0.01M tokens  loss 2.500  12,345 tokens/s  rate 1.00  25%  0:03:00 left\n"
+        "step 2  0.02M tokens  loss 2.500  12,345 tokens/s  rate 1.00  25%  0:03:00 left\n"
+    )
+
+
+@pytest.mark.slow
+def test_learns_to_copy(folder: Path, tmp_path: Path) -> None:
+    """The skill everything else rests on; takes about half a minute."""
+    write_copies(tmp_path / "data", 80)
+    settings = config(tmp_path, folder, tokens=1_500_000, batch_tokens=2048)
+    report = train(settings, on_progress=lambda progress: None)
+    assert report.loss < 1.0

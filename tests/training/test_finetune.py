@@ -1,0 +1,216 @@
+"""Verified runs become a new version, which is used only when the gate says so; one call goes back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoagent.agent import Agent
+from autoagent.config import Limits, Sampling
+from autoagent.errors import ModelError, ToolError, UsageError
+from autoagent.evals import Expected, Suite, Task, run_suite
+from autoagent.goal import Check
+from autoagent.models.load import load_model
+from autoagent.models.scripted import ScriptedModel
+from autoagent.models.tiny import write_tiny_model
+from autoagent.models.versions import Versions
+from autoagent.prompts import prompt_hash
+from autoagent.store import Store
+from autoagent.training.dataset import DatasetConfig, goal_hash
+from autoagent.training.finetune import FinetuneConfig, finetune
+from autoagent.training.gate import GateConfig
+from autoagent.training.service import finetune_service
+from autoagent.training.sft import FinetuneProgress
+from autoagent.trajectory import ToolCall
+
+SHORT = Limits(max_steps=1, reply_tokens=48, shown_tools=3)
+GOALS = [f"say the number {n}" for n in range(6)]
+QUICK = FinetuneConfig(
+    epochs=4,
+    learning_rate=3e-3,
+    batch_tokens=1024,
+    device="cpu",
+    precision="fp32",
+    threads=1,
+    data=DatasetConfig(validation=0.2),
+    gate=GateConfig(tasks=2, limits=SHORT),
+)
+SUITE = Suite(
+    "held out",
+    tuple(
+        Task(id=str(n), family="f", goal=goal, expected=Expected(answer="never said"))
+        for n, goal in enumerate([GOALS[0], "say hello", "say goodbye"])
+    ),
+)
+
+
+def say_yes(workspace: object, answer: str) -> bool:
+    return True
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def record(home: Path, goals: list[str], check: Check | None = say_yes, temperature: float = 1) -> None:
+    """Run the version in use on these goals; what a random model does there is all the same to the check."""
+    agent = Agent(
+        home=home,
+        workspace=home.parent / "work",
+        limits=SHORT,
+        memory=False,
+        sampling=Sampling(temperature=temperature),
+    )
+    for goal in goals:
+        agent.run(goal, check=check)
+
+
+@pytest.fixture(scope="module")
+def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose version in use is a random model with verified runs on record."""
+    place = tmp_path_factory.mktemp("practised")
+    home = place / "home"
+    versions = Versions(home)
+    versions.use(versions.add(write_tiny_model(place / "tiny"), prompts=prompt_hash()).name)
+    record(home, GOALS)
+    return home
+
+
+@pytest.fixture
+def home(practised: Path, tmp_path: Path) -> Path:
+    """A copy of it, with its version as the first that was in use."""
+    copy: Path = shutil.copytree(practised, tmp_path / "home")
+    return copy
+
+
+def test_verified_runs_become_a_version_that_finds_them_likelier(home: Path) -> None:
+    heard: list[FinetuneProgress] = []
+    parent = Versions(home).current()
+    result = finetune(home, suite=None, config=QUICK, on_progress=heard.append)
+
+    assert result.trained.train_loss.after < 0.8 * result.trained.train_loss.before
+    assert result.trained.validation_loss is not None
+    assert [at.step for at in heard] == list(range(1, result.trained.steps + 1))
+    assert heard[-1].total == result.trained.steps
+    assert heard[-1].loss is not None
+
+    made = Versions(home).verify(result.version)
+    assert (made.parent, made.method) == (parent, "sft")
+    assert made.data is not None
+    assert made.data["sheet"] == result.sheet.model_dump(mode="json")
+    assert set(result.sheet.runs) < {run.run_id for run in Store(home).runs()}
+    assert Versions(home).current() == parent  # without a gate nothing is put in use
+    assert "no suite" in result.reason
+
+
+def test_the_gate_refuses_what_is_not_better_and_leaves_out_trained_goals(home: Path) -> None:
+    config = QUICK.model_copy(update={"epochs": 1, "data": DatasetConfig(validation=0)})
+    before = Versions(home).current()
+    result = finetune(home, suite=SUITE, config=config)
+    assert not result.promoted
+    assert result.gate is not None
+    assert (result.gate.excluded, result.gate.new.n, result.gate.comparison.n) == (1, 2, 2)
+    assert goal_hash(GOALS[0]) in result.sheet.goals
+    versions = Versions(home)
+    assert versions.current() == before
+    assert versions.get(result.version).gate == result.gate.model_dump(mode="json")
+    assert not versions.get(result.version).promoted
+
+
+def test_a_better_version_is_promoted_and_rolled_back_bit_by_bit(tmp_path: Path) -> None:
+    """One random model happens to finish, another never does; it learns to from the runs of the first."""
+    home = tmp_path / "home"
+    versions, store = Versions(home), Store(home)
+    finishes, never = (
+        versions.add(write_tiny_model(tmp_path / f"tiny{seed}", seed=seed), prompts=prompt_hash()).name
+        for seed in (0, 3)
+    )
+    versions.use(finishes)
+    record(home, [f"say the number {n}" for n in range(8)], check=None, temperature=0)
+    for run in store.runs(ending="finished"):
+        store.rate(run.run_id, good=True)
+    versions.use(never)
+    files = contents(versions.path(never))
+    ends = Expected(calls=("finish",))
+    suite = Suite(
+        "ends",
+        tuple(Task(id=str(n), family="f", goal=f"say the number {n}", expected=ends) for n in range(12, 19)),
+    )
+    gate = GateConfig(limits=SHORT)
+    result = finetune(home, suite=suite, config=QUICK.model_copy(update={"epochs": 20, "gate": gate}))
+
+    assert result.gate is not None
+    assert result.promoted, result.reason
+    assert result.gate.old.passed == 0
+    assert set(result.sheet.models) == {versions.get(finishes).hash}
+    assert versions.current() == result.version
+    assert versions.get(result.version).promoted
+    assert versions.rollback() == never
+    assert contents(versions.path(never)) == files
+
+
+def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:
+    quick = QUICK.model_copy(update={"epochs": 1})
+    first = finetune(home, suite=None, config=quick)
+    Versions(home).use(first.version)
+    record(home, ["say something new"])
+    second = finetune(home, suite=None, config=quick)
+    assert second.parent == first.version
+    assert set(second.sheet.models) == {
+        Versions(home).get(name).hash for name in (first.parent, first.version)
+    }
+
+
+def test_no_verified_runs_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^no verified runs to learn from: run goals with --check .* rate ID good`$"
+    ):
+        finetune(tmp_path / "home", suite=None)
+    with pytest.raises(ToolError, match="no verified runs"):
+        finetune_service(tmp_path / "home", None)(note="learn")
+
+
+def test_runs_of_models_without_ids_are_refused_with_a_count(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    model = ScriptedModel([["finish"], ToolCall(name="finish", arguments={"answer": "4"})])
+    Agent(model=model, home=home, workspace=tmp_path / "work", memory=False).run("2 + 2", check=say_yes)
+    versions = Versions(home)
+    versions.use(versions.add(write_tiny_model(tmp_path / "tiny")).name)
+    with pytest.raises(
+        UsageError, match="none of the 1 verified runs can be learned from: 1 run had no token ids"
+    ):
+        finetune(home, suite=None)
+
+
+def test_runs_of_another_tokenizer_are_refused(home: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", markers=False)
+    with pytest.raises(UsageError, match="6 runs came from a model with another or an unknown tokenizer"):
+        finetune(home, base=str(other), suite=None, config=QUICK)
+
+
+def test_evaluation_runs_never_train(home: Path) -> None:
+    passing = Suite(
+        "exam", (Task(id="1", family="f", goal="an exam goal", expected=Expected(files={"no": None})),)
+    )
+    run_suite(passing, model=load_model(None, home=home), home=home, limits=SHORT)
+    assert [run.goal for run in Store(home).verified(suite="exam")] == ["an exam goal"]
+    result = finetune(
+        home, suite=None, config=QUICK.model_copy(update={"epochs": 1, "data": DatasetConfig(validation=0)})
+    )
+    assert goal_hash("an exam goal") not in result.sheet.goals
+    assert len(result.sheet.runs) == len(GOALS)
+
+
+def test_a_model_that_is_missing_is_found_out_before_training(home: Path) -> None:
+    with pytest.raises(ModelError, match="no model version 'v9-00000000'"):
+        finetune(home, base="v9-00000000", suite=None)
+
+
+def test_the_service_answers_with_numbers(home: Path) -> None:
+    told = finetune_service(home, SUITE, QUICK.model_copy(update={"epochs": 1}))(note="weekly")
+    assert told.startswith("Made v2-")
+    assert "Refused: not better" in told
+    assert "The model in use stays." in told
+    assert Versions(home).list()[-1].note == "weekly"

@@ -1,0 +1,285 @@
+"""The training loop: it learns, survives interruption, and says what is wrong with what it is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoagent.errors import UsageError
+from autoagent.training.batches import Batches, Examples, Shards
+from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
+
+VOCABULARY = 32
+QUICK = {"precision": "fp32", "threads": 1, "device": "cpu"}
+
+
+class Bigram(nn.Module):
+    """A small model with a matrix, an embedding and a norm: logits of the next token from this one."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(VOCABULARY, width)
+        self.mix = nn.Linear(width, width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.lm_head = nn.Linear(width, VOCABULARY, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.lm_head(self.norm(self.embed(ids) + self.mix(self.embed(ids))))
+        return logits
+
+
+def model(seed: int = 0, width: int = 16) -> Bigram:
+    torch.manual_seed(seed)
+    return Bigram(width)
+
+
+def counting(seed: int = 0, count: int = 60) -> Examples:
+    """Sequences that count upwards: the next token is certain."""
+    chance = np.random.default_rng(seed)
+    examples = []
+    for _ in range(count):
+        start, length = int(chance.integers(VOCABULARY)), int(chance.integers(10, 150))
+        ids = [(start + step) % VOCABULARY for step in range(length)]
+        examples.append((ids, [1] * length))
+    return Examples(examples)
+
+
+def batches(source: Examples | Shards | None = None, tokens: int = 1024) -> Batches:
+    return Batches(source or counting(), tokens=tokens, seed=1)
+
+
+def write_shard(path: Path, first: int, count: int = 4) -> None:
+    ids = np.repeat(np.arange(first, first + count, dtype=np.uint16), 20)
+    np.savez(
+        path, ids=ids, mask=np.ones(len(ids), np.uint8), starts=np.arange(count + 1, dtype=np.int64) * 20
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_learns_what_can_be_learned(optimizer: str) -> None:
+    seen: list[Progress] = []
+    config = TrainerConfig(steps=150, optimizer=optimizer, learning_rate=0.01, **QUICK)
+    report = fit(model(), batches(), config, on_progress=seen.append)
+    assert report.first_loss > 3.0
+    assert report.loss < 0.3
+    assert (report.steps, report.finished, report.fraction) == (150, True, 1.0)
+    assert [progress.step for progress in seen] == list(range(1, 151))
+    assert seen[-1].seconds_left == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_trains_in_bf16_and_gives_the_model_back_in_its_own_precision(dtype: torch.dtype) -> None:
+    learner = model().to(dtype)
+    config = TrainerConfig(steps=60, optimizer="muon", learning_rate=0.01, **QUICK | {"precision": "bf16"})
+    report = fit(learner, batches(), config)
+    assert report.precision == "bf16"
+    assert {weight.dtype for weight in learner.parameters()} == {dtype}
+    assert report.loss < report.first_loss / 2
+
+
+def test_auto_measures_and_leaves_nothing_behind() -> None:
+    source = batches()
+    report = fit(model(), source, TrainerConfig(steps=2, device="cpu"))
+    assert report.precision in ("fp32", "bf16")
+    assert source.state()["batch"] == 2
+
+
+def test_a_frozen_weight_stays() -> None:
+    learner = model()
+    learner.embed.weight.requires_grad_(False)
+    before = learner.embed.weight.clone()
+    fit(learner, batches(), TrainerConfig(steps=5, **QUICK))
+    assert torch.equal(learner.embed.weight, before)
+
+
+def test_only_masked_tokens_are_learned() -> None:
+    context = [(list(range(20)), [0] * 10 + [1] * 10)]
+    batch = Batches(Examples(context)).next()
+    assert batch.weights[0].tolist() == [0.0] * 10 + [1.0] * 10 + [0.0] * 44
+    weighted = Batches(Examples(context), context_weight=0.25).next()
+    assert weighted.weights[0].tolist() == [0.0] + [0.25] * 9 + [1.0] * 10 + [0.0] * 44
+    assert batch.tokens == 20
+
+
+class Stop(Exception):
+    """Stands for a crash."""
+
+
+def interrupted_at(step: int, folder: Path, config: TrainerConfig) -> None:
+    def crash(progress: Progress) -> None:
+        if progress.step == step:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(model(), batches(), config, on_progress=crash, checkpoint_dir=folder)
+
+
+def test_resumed_training_ends_with_the_very_same_weights(tmp_path: Path) -> None:
+    config = TrainerConfig(steps=20, optimizer="muon", checkpoint_seconds=1e-9, **QUICK)
+    whole, resumed = model(), model(seed=5)
+    expected = fit(whole, batches(), config)
+    interrupted_at(7, tmp_path, config)
+    report = fit(resumed, batches(), config, checkpoint_dir=tmp_path)
+    assert report.steps == 20
+    assert report.tokens == expected.tokens
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_training_that_is_done_is_not_done_again(tmp_path: Path) -> None:
+    config = TrainerConfig(steps=5, **QUICK)
+    first = fit(model(), batches(), config, checkpoint_dir=tmp_path)
+    again = model(seed=5)
+    assert fit(again, batches(), config, checkpoint_dir=tmp_path).seconds == first.seconds
+
+
+def test_sigterm_writes_a_checkpoint_and_ends(tmp_path: Path) -> None:
+    def terminate(progress: Progress) -> None:
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    config = TrainerConfig(steps=100, **QUICK)
+    report = fit(model(), batches(), config, on_progress=terminate, checkpoint_dir=tmp_path)
+    assert (report.steps, report.finished) == (3, False)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert fit(model(), batches(), config, checkpoint_dir=tmp_path).steps == 100
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from test_trainer import QUICK, batches, model
+from autoagent.training.trainer import TrainerConfig, fit
+config = TrainerConfig(tokens=10**9, checkpoint_seconds=0.01, **QUICK)
+fit(model(), batches(), config, checkpoint_dir=Path(sys.argv[1]))
+"""
+
+
+def test_survives_kill_9(tmp_path: Path) -> None:
+    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "checkpoint.pt").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.3)
+    finally:
+        process.kill()
+        process.wait()
+    seen: list[Progress] = []
+    fit(
+        model(), batches(), TrainerConfig(tokens=1, **QUICK), checkpoint_dir=tmp_path, on_progress=seen.append
+    )
+    assert seen == []  # more than one token was trained on and remembered
+    assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").startswith('{"step": 1,')
+
+
+def refused(match: str, learner: nn.Module, config: TrainerConfig, folder: Path) -> None:
+    with pytest.raises(UsageError, match=match) as caught:
+        fit(learner, batches(), config, checkpoint_dir=folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_a_checkpoint_of_other_settings_or_another_model(tmp_path: Path) -> None:
+    config = TrainerConfig(steps=3, **QUICK)
+    fit(model(), batches(), config, checkpoint_dir=tmp_path)
+    refused(
+        "learning_rate=0.0003, not 0.1", model(), config.model_copy(update={"learning_rate": 0.1}), tmp_path
+    )
+    refused("another shape", model(width=24), config, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"rubbish")
+    refused("cannot read checkpoint", model(), config, tmp_path)
+
+
+def test_a_longer_budget_is_not_another_setting(tmp_path: Path) -> None:
+    fit(model(), batches(), TrainerConfig(steps=3, **QUICK), checkpoint_dir=tmp_path)
+    assert fit(model(), batches(), TrainerConfig(steps=6, **QUICK), checkpoint_dir=tmp_path).steps == 6
+
+
+def test_a_time_budget_counts_over_resumes(tmp_path: Path) -> None:
+    config = TrainerConfig(minutes=0.01, checkpoint_seconds=1e-9, **QUICK)
+    interrupted_at(3, tmp_path, config)
+    report = fit(model(), batches(), config, checkpoint_dir=tmp_path)
+    assert report.finished
+    assert 0.6 <= report.seconds < 1.5
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    config = TrainerConfig(steps=100, warmup=0.1, decay=0.4)
+    rates = [config.rate(fraction) for fraction in (0.05, 0.1, 0.5, 0.6, 0.8, 1.0)]
+    assert rates == pytest.approx([0.5, 1, 1, 1, 0.5, 0])
+
+
+@pytest.mark.parametrize("budget", [{}, {"steps": 3, "tokens": 4}])
+def test_wants_exactly_one_budget(budget: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        TrainerConfig(**budget)
+
+
+def test_a_loss_that_is_no_number_stops_with_one_line() -> None:
+    learner = model()
+    with torch.no_grad():
+        learner.mix.weight.fill_(float("nan"))
+    with pytest.raises(UsageError, match="training diverged at step 1"):
+        fit(learner, batches(), TrainerConfig(steps=3, **QUICK))
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot train on device 'warp'"):
+        fit(model(), batches(), TrainerConfig(steps=1, device="warp"))
+
+
+def test_shards_that_appear_during_training_are_picked_up(tmp_path: Path) -> None:
+    write_shard(tmp_path / "shard-0000.npz", first=1)
+    source = batches(Shards(tmp_path), tokens=64)
+    first = {int(source.next().ids[0, 0]) for _ in range(4)}
+    write_shard(tmp_path / "shard-0001.npz", first=5)
+    second = {int(source.next().ids[0, 0]) for _ in range(8)}
+    assert (first, second) == ({1, 2, 3, 4}, set(range(1, 9)))
+
+
+def test_batches_go_on_exactly_where_they_stopped(tmp_path: Path) -> None:
+    for number in range(6):
+        write_shard(tmp_path / f"shard-{number:04d}.npz", first=4 * number)
+    one, other = batches(Shards(tmp_path), tokens=64), batches(Shards(tmp_path), tokens=64)
+    for _ in range(31):
+        one.next()
+    other.restore(one.state())
+    for _ in range(40):
+        assert torch.equal(one.next().ids, other.next().ids)
+
+
+def test_every_sequence_is_seen_once_in_a_pass() -> None:
+    source = Examples([([number] * 30, [1] * 30) for number in range(100)])
+    sequences = Batches(source, tokens=512)
+    seen = [int(row[0]) for _ in range(sequences.batches_per_pass()) for row in sequences.next().ids]
+    assert sorted(seen) == list(range(100))
+
+
+def test_unusable_data_is_named_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no training data in"):
+        Batches(Shards(tmp_path)).next()
+    (tmp_path / "shard-0000.npz").write_bytes(b"rubbish")
+    with pytest.raises(UsageError, match=r"cannot read training shard .*shard-0000"):
+        Batches(Shards(tmp_path)).next()
+    with pytest.raises(UsageError, match="no sequence with a token to learn"):
+        Batches(Examples([([1, 2, 3], [0, 0, 0])])).next()
+
+
+def test_the_report_is_plain_data() -> None:
+    report = fit(model(), batches(), TrainerConfig(steps=1, **QUICK))
+    assert isinstance(report, FitReport)
+    assert report.device == "cpu"
