@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoagent import events
 from autoagent.config import Limits, Sampling
@@ -17,15 +17,13 @@ from autoagent.events import Event
 from autoagent.goal import Check, Goal, verify
 from autoagent.home import project_home
 from autoagent.loop import Loop, opening_messages
+from autoagent.memory import LazyMemory, Memory
 from autoagent.models.protocol import Model
 from autoagent.security import Approve, Policy, refuse
 from autoagent.store import RunRecord, Store
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Ending, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
-
-if TYPE_CHECKING:
-    from autoagent.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,12 @@ class Agent:
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.home = self.home or project_home()
+        self._home = self.home or project_home()
         self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else [])])
         self._workspace = Workspace.at(self.workspace)
-        self._store = Store(self.home)
+        self._store = Store(self._home)
         self._loaded: Model | None = None
         self._memory: Memory | None = None
-        self._memory_note = ""
 
     def run(self, goal: str | Goal, *, check: Check | None = None) -> Result:
         """Work on a goal until there is an ending.
@@ -112,40 +109,31 @@ class Agent:
             suite=suite,
         )
         names = tuple(tool.name for tool in shown)
-        first: list[Event] = [
-            events.Started(run_id=record.run_id, goal=aim.text, model=model.version, tools=names)
-        ]
-        memory = self.opened_memory()
-        if self._memory_note:
-            first.append(events.Note(text=self._memory_note))
+        started = events.Started(run_id=record.run_id, goal=aim.text, model=model.version, tools=names)
         opening = opening_messages(aim.text)
         record.opened(opening, names)
         session = model.open(opening, [tool.schema for tool in shown])
         loop = Loop(
             session=session,
             tools=shown,
-            context=Context(workspace=self._workspace, memory=memory, services=self.services),
+            context=Context(workspace=self._workspace, memory=self._opened_memory(), services=self.services),
             policy=Policy(approve=self.approve),
             record=record,
             limits=self.limits,
             sampling=self.sampling,
         )
-        yield from self._watched(loop, record, aim, first)
+        yield from self._watched(loop, record, aim, started)
 
-    def _watched(
-        self, loop: Loop, record: RunRecord, goal: Goal, first: Sequence[Event]
-    ) -> Iterator[Event]:
+    def _watched(self, loop: Loop, record: RunRecord, goal: Goal, started: Event) -> Iterator[Event]:
         """Run the loop; whatever happens, write down how it ended."""
         began = time.monotonic()
         error = ""
         try:
-            yield from first
+            yield started
             record.snapshot(0)
             for event in loop.events():
                 yield event
-                if isinstance(event, events.Stepped) and any(
-                    seen.mutated for seen in event.step.observations
-                ):
+                if isinstance(event, events.Stepped) and event.step.mutated:
                     record.snapshot(event.step.index)
         except KeyboardInterrupt:
             loop.ending = "interrupted"
@@ -188,20 +176,15 @@ class Agent:
             if isinstance(self.model, (str, Path)) or self.model is None:
                 from autoagent.models.load import load_model
 
-                self._loaded = load_model(self.model, home=self.home)
+                self._loaded = load_model(self.model, home=self._home)
             else:
                 self._loaded = self.model
         return self._loaded
 
-    def opened_memory(self) -> Memory | None:
-        """Long-term memory, opened at first use; None when switched off or held by another process."""
+    def _opened_memory(self) -> Memory | None:
+        """Long-term memory; the one on disk is opened, and locked, when a tool first needs it."""
         if self._memory is None and self.memory is not False:
-            if self.memory is not True:
-                self._memory = self.memory
-            else:
-                from autoagent.memory import LazyMemory
-
-                self._memory = LazyMemory(self.home)
+            self._memory = self.memory if self.memory is not True else LazyMemory(self._home)
         return self._memory
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ class Loop:
         self.record.planned(sub_goals)
         yield events.Planned(sub_goals=sub_goals)
         yield self._finish_step(Step(index=0, reply=reply, seconds=time.monotonic() - began))
-        self.session.append(Message(role="user", content=render("act")))
+        self._say(render("act"))
 
     def _step(self) -> Iterator[Event]:
         index = len(self.steps)
@@ -187,7 +187,13 @@ class Loop:
         past = [bool(step.reply.calls) for step in self.steps[1:]][-(_MISTAKES_IN_A_ROW - 1) :]
         if len(past) == _MISTAKES_IN_A_ROW - 1 and not any(past):
             self.ending = "format_errors"
-        self.session.append(Message(role="user", content=render("mistake", mistake=mistake)))
+        self._say(render("mistake", mistake=mistake))
+
+    def _say(self, text: str) -> None:
+        """Put a word of the runtime's own into the conversation, and on record."""
+        message = Message(role="user", content=text)
+        self.session.append(message)
+        self.record.said(message)
 
     def _finish_step(self, step: Step) -> Event:
         self.steps.append(step)

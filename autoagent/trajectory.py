@@ -122,6 +122,11 @@ class Step(Data):
     ending: Ending | None = None
     seconds: float = 0.0
 
+    @property
+    def mutated(self) -> bool:
+        """Whether an action of this step may have changed the workspace."""
+        return any(observation.mutated for observation in self.observations)
+
 
 class Verdict(Data):
     """What is known about the outcome; never the same as "the model said it finished"."""

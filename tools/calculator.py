@@ -8,12 +8,15 @@ from typing import Any
 from autoagent.errors import ToolError
 from autoagent.tools.base import tool
 
-_SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001 - the signs people type
+_SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "^": "**"})
 _FUNCTIONS = {"sqrt": math.sqrt, "abs": abs, "round": round, "min": min, "max": max, "floor": math.floor}
 
 
 @tool(
-    hints="compute work out how much plus minus times divided by over percent multiply divide subtract add sum up product evaluate make equal 12 * 7 + 3"
+    hints=(
+        "compute work out how much plus minus times divided by over percent multiply divide "
+        "subtract add sum up product evaluate make equal 12 * 7 + 3"
+    )
 )
 def calculate(expression: str) -> str:
     """Calculate an expression."""

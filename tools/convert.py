@@ -12,7 +12,11 @@ from autoagent.tools.calculator import number_text
 
 
 @tool(
-    hints="how many much turn change express km miles kilometers meters feet cm inches yards kg pounds grams ounces tons liters gallons hours minutes seconds days weeks celsius fahrenheit kelvin hectares acres knots joules calories bytes bits 5 in to"
+    hints=(
+        "how many much turn change express km miles kilometers meters feet cm inches yards kg "
+        "pounds grams ounces tons liters gallons hours minutes seconds days weeks celsius "
+        "fahrenheit kelvin hectares acres knots joules calories bytes bits 5 in to"
+    )
 )
 def convert_units(value: float, source: str, target: str) -> str:
     """Convert a value to another unit."""

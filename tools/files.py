@@ -15,7 +15,10 @@ _SEARCH_LIMIT = 50  # lines or names a search returns at most
 
 
 @tool(
-    hints="which what are in this folder directory workspace here contain have how many count names show dir ls docs/"
+    hints=(
+        "which what are in this folder directory workspace here contain have how many count names "
+        "show dir ls docs/"
+    )
 )
 def list_files(folder: str = ".", *, ctx: Context) -> str:
     """List the files in a folder."""
@@ -29,7 +32,10 @@ def list_files(folder: str = ".", *, ctx: Context) -> str:
 
 
 @tool(
-    hints="tell me give find get which what is its it open show display print say says stand stands written contents content text what is in according look into take get notes.txt"
+    hints=(
+        "tell me give find get which what is its it open show display print say says stand stands "
+        "written contents content text what is in according look into take get notes.txt"
+    )
 )
 def read_file(path: str, *, ctx: Context) -> str:
     """Read a text file."""
@@ -38,7 +44,10 @@ def read_file(path: str, *, ctx: Context) -> str:
 
 @tool(
     effects=("write",),
-    hints="text new replace create make put save store note called with that says containing it result answer to into notes.txt",
+    hints=(
+        "text new replace create make put save store note called with that says containing it "
+        "result answer to into notes.txt"
+    ),
 )
 def write_file(path: str, content: str, *, ctx: Context) -> str:
     """Write a file."""
@@ -46,7 +55,9 @@ def write_file(path: str, content: str, *, ctx: Context) -> str:
     return f"Wrote {path}."
 
 
-@tool(effects=("write",), hints="append end text put write note item at end add it result answer to notes.txt")
+@tool(
+    effects=("write",), hints="append end text put write note item at end add it result answer to notes.txt"
+)
 def append_file(path: str, content: str, *, ctx: Context) -> str:
     """Add a line to a file."""
     before = read_text(ctx, path) if ctx.workspace.path(path).exists() else ""
@@ -106,7 +117,7 @@ def find_file(name: str, *, ctx: Context) -> str:
     return "\n".join(hits[:_SEARCH_LIMIT]) or f"No file matches {name}."
 
 
-@tool(hints="which contains mentions has find look for the file that mentioned stand where grep")
+@tool(hints=("which contains mentions has find look for the file that mentioned stand where grep"))
 def search_files(text: str, *, ctx: Context) -> str:
     """Search all files for a text."""
     hits = []

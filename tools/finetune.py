@@ -5,7 +5,10 @@ from __future__ import annotations
 from autoagent.tools.base import Context, tool
 
 
-@tool(effects=("train",), hints="verified runs agent train fine tune improve learn get better yourself learning training")
+@tool(
+    effects=("train",),
+    hints=("verified runs agent train fine tune improve learn get better yourself learning training"),
+)
 def finetune(note: str = "", *, ctx: Context) -> str:
     """Retrain your own model."""
     return str(ctx.service("finetune")(note=note))

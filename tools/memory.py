@@ -23,7 +23,10 @@ def save_memory(text: str, *, ctx: Context) -> str:
 
 
 @tool(
-    hints="what did I tell you about do you remember remind me know look in check search your from earlier before my"
+    hints=(
+        "what did I tell you about do you remember remind me know look in check search your from "
+        "earlier before my"
+    )
 )
 def recall_memory(query: str, *, ctx: Context) -> str:
     """Recall facts from memory."""

@@ -19,13 +19,13 @@ _KINDS = (
     ("<table>", re.compile(r"[\w./-]+\.(?:csv|tsv)\b")),
     ("<file>", re.compile(r"[\w./-]*\w\.[a-z]{2,4}\b|\b\w+/(?!\w)")),
     ("<date>", re.compile(r"\b\d{4}-\d\d-\d\d\b")),
-    ("<sum>", re.compile(r"\d\s*[-+*/^()%×÷]+\s*\d|%")),  # noqa: RUF001 - the signs people type
+    ("<sum>", re.compile(r"\d\s*[-+*/^()%×÷]+\s*\d|%")),
     ("<number>", re.compile(r"\d+")),
 )
 # Words that say nothing about which tool is meant.
 _STOP = frozenset(
-    "a an the of in on at to for from by with and or then it its is are was be me my i you your please can could"
-    " would that this as into do does".split()
+    "a an the of in on at to for from by with and or then it its is are was be me my i you your please can"
+    " could would that this as into do does".split()
 )
 _CLAUSES = re.compile(
     r"(?:[,;.]\s+|\s+)(?:and then|then|and|after that|afterwards)\s+|[;.]\s+", re.IGNORECASE

@@ -25,7 +25,10 @@ def show_table(path: str, *, ctx: Context) -> str:
 
 
 @tool(
-    hints="csv sum mean count min max add up total average largest smallest highest lowest biggest maximum minimum how many entries rows values find compute prices.csv"
+    hints=(
+        "csv sum mean count min max add up total average largest smallest highest lowest biggest "
+        "maximum minimum how many entries rows values find compute prices.csv"
+    )
 )
 def column_figure(
     path: str, column: str, figure: Literal["count", "sum", "mean", "min", "max"], *, ctx: Context

@@ -43,9 +43,7 @@ class Session(Protocol):
     def append(self, message: Message) -> None:
         """Add a message from the system, the user or a tool; replies add themselves."""
 
-    def generate(
-        self, expect: Expect, *, sampling: Sampling, max_tokens: int
-    ) -> Generator[str, None, Reply]:
+    def generate(self, expect: Expect, *, sampling: Sampling, max_tokens: int) -> Generator[str, None, Reply]:
         """Yield text as it is made and return the whole reply (see :func:`complete`)."""
         ...
 

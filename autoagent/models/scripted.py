@@ -71,7 +71,9 @@ def as_reply(line: Line, expect: Expect) -> Reply:
         line = ("", line)
     if isinstance(line, tuple):
         return Reply(text=line[0], calls=(line[1],), counts=Counts(sampled=1))
-    return Reply(text=line, value=json.loads(line) if isinstance(expect, Json) else None, counts=Counts(sampled=1))
+    return Reply(
+        text=line, value=json.loads(line) if isinstance(expect, Json) else None, counts=Counts(sampled=1)
+    )
 
 
 def _read_aloud(script: Sequence[Line]) -> Author:

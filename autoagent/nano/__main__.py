@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
@@ -11,7 +13,9 @@ import typer
 
 from autoagent.errors import AutoagentError
 
-app = typer.Typer(help="Make the embedded model from scratch: data, train, eval, export.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make the embedded model from scratch: data, train, eval, export.", no_args_is_help=True
+)
 Folder = Annotated[Path, typer.Option(help="Working folder of the recipe; everything is resumed from here.")]
 WORK = Path(".nano")
 
@@ -40,7 +44,9 @@ def data(
         left = (shards - done) * tokens / rate
         typer.echo(f"shard {done}/{shards}  {rate:,.0f} tokens/s  {left:.0f} s left", err=True)
 
-    write_shards(work / "tokenizer", work / "shards", shards=shards, seed=seed, workers=workers, on_shard=show)
+    write_shards(
+        work / "tokenizer", work / "shards", shards=shards, seed=seed, workers=workers, on_shard=show
+    )
 
 
 @app.command()
@@ -69,12 +75,14 @@ def train(
             batch_tokens=batch,
         )
     )
-    typer.echo(report.model_dump_json(indent=2))
+    typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="Folder to write; the shipped weights are autoagent/nano/weights.")],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write; the shipped weights are autoagent/nano/weights.")
+    ],
     work: Folder = WORK,
     name: Annotated[str, typer.Option(help="Name of the run inside the working folder.")] = "run",
 ) -> None:
@@ -87,7 +95,9 @@ def export(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[Path | None, typer.Argument(help="Model folder; the shipped weights by default.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(help="Model folder; the shipped weights by default.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Instances of the suite, each with other names and values.")] = 3,
     per_family: Annotated[int, typer.Option(help="Tasks a family and seed.")] = 12,
     card: Annotated[Path | None, typer.Option(help="Write the model card here.")] = None,

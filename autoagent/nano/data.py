@@ -30,7 +30,9 @@ def training_episode(rng: random.Random) -> tuple[str, Episode]:
 def demonstrations(seed: str, count: int) -> Iterator[Demonstration]:
     """``count`` demonstrations, always the same for a seed. Goals whose tool the ranking misses are left out."""
     rng = random.Random(seed)
-    scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # in memory, where there is one: 10x faster
+    scratch = (
+        "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    )  # in memory, where there is one: 10x faster
     with tempfile.TemporaryDirectory(dir=scratch, prefix="autoagent-") as folder:
         made = 0
         while made < count:

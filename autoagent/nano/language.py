@@ -7,7 +7,8 @@ import re
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _QUESTION = re.compile(
-    r"(?:what|which|where|who|how|when|why|do|does|did|can|could|is|are|on what|on which|in what|in which)\b", re.IGNORECASE
+    r"(?:what|which|where|who|how|when|why|do|does|did|can|could|is|are|on what|on which|in what|in which)\b",
+    re.IGNORECASE,
 )
 _OPENERS = (
     "please",

@@ -82,6 +82,8 @@ def train(config: NanoTraining, on_progress: Callable[[Progress], None] | None =
     """
     from autoagent.nano.tokenizer import load_tokenizer
 
+    if (config.minutes is None) == (config.tokens is None):
+        raise UsageError("say how long to train: give either minutes or tokens")
     tokenizer = load_tokenizer(config.tokenizer)
     _same_or_new(config)
     torch.manual_seed(config.seed)

@@ -122,15 +122,6 @@ class Batches:
         self._examples: list[Example] = []
         self._plan: list[list[int]] = []
 
-    @property
-    def epoch(self) -> int:
-        """Passes over the source that are complete."""
-        return self._epoch
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            yield self.next()
-
     def next(self) -> Batch:
         """The next batch, opening the next part or the next pass where one ends."""
         empty = 0

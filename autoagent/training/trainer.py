@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -147,7 +147,7 @@ def fit(
     checkpoint_dir: Path | None = None,
     loss: Loss = token_loss,
 ) -> FitReport:
-    """Train ``model`` in place until the budget is used, or until SIGTERM when there is a checkpoint folder.
+    """Train ``model`` in place until the budget is used, or until SIGTERM or Ctrl-C with a checkpoint folder.
 
     With ``checkpoint_dir`` the state is written there every ``checkpoint_seconds``, and training continues
     what is found there; ``log.jsonl`` beside it has the loss by tokens. Raises :class:`UsageError` when the
@@ -160,7 +160,7 @@ def fit(
     run = _Run(model, batches, config, loss, placed.device)
     if checkpoint_dir is not None:
         run.resume(checkpoint_dir)
-    with _stop_on_sigterm(enabled=checkpoint_dir is not None) as stopped:
+    with _stop_on_signal(enabled=checkpoint_dir is not None) as stopped:
         for progress in run.steps(stopped, checkpoint_dir):
             if on_progress is not None:
                 on_progress(progress)
@@ -281,19 +281,24 @@ class _Run:
 
 
 @contextmanager
-def _stop_on_sigterm(*, enabled: bool) -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that the loop writes a checkpoint and ends; restores the handler."""
+def _stop_on_signal(*, enabled: bool) -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, so that the loop ends after its step; a second signal acts as ever."""
     stopped = threading.Event()
     if not enabled or threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in signals:
+        signal.signal(number, stop)
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def report_dict(report: FitReport) -> dict[str, Any]:
-    """The report as plain values, for a JSON file."""
-    return asdict(report)
+        for number, handler in before.items():
+            signal.signal(number, handler)

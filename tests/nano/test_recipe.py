@@ -98,14 +98,16 @@ def config(root: Path, tokenizer: Path, **changes: Any) -> NanoTraining:
 
 
 def write_copies(data: Path, vocabulary: int) -> None:
+    halves = np.random.default_rng(0).integers(5, vocabulary, (100, 30))
+    write_examples(data, [([*half, *half], [0] * 30 + [1] * 30) for half in halves])
+
+
+def write_examples(data: Path, examples: list[tuple[list[int], list[int]]]) -> None:
     data.mkdir(parents=True)
-    chance = np.random.default_rng(0)
-    halves = chance.integers(5, vocabulary, (100, 30)).astype(np.uint16)
-    mask = np.repeat(np.array([[0, 1]], dtype=np.uint8), 30, axis=1).repeat(100, axis=0)
-    starts = np.arange(101, dtype=np.int64) * 60
-    np.savez(
-        data / "shard-0000.npz", ids=np.hstack([halves, halves]).ravel(), mask=mask.ravel(), starts=starts
-    )
+    ids = np.concatenate([ids for ids, _ in examples]).astype(np.uint16)
+    mask = np.concatenate([mask for _, mask in examples]).astype(np.uint8)
+    starts = np.cumsum([0, *(len(ids) for ids, _ in examples)])
+    np.savez(data / "shard-0000.npz", ids=ids, mask=mask, starts=starts)
 
 
 @given(text=st.text())
@@ -276,6 +278,11 @@ def test_training_goes_on_where_it_stopped_and_refuses_other_settings(trained: P
         train(config(root, folder, tokens=9000, learning_rate=0.1))
 
 
+def test_a_budget_is_needed(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UsageError, match="either minutes or tokens"):
+        train(config(tmp_path, folder))
+
+
 def test_nothing_trained_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no checkpoint in .*: train there first"):
         export(tmp_path, tmp_path / "model")
@@ -294,9 +301,13 @@ def test_progress_off_a_terminal_is_whole_lines() -> None:
 
 
 @pytest.mark.slow
-def test_learns_to_copy(folder: Path, tmp_path: Path) -> None:
-    """The skill everything else rests on; takes about half a minute."""
-    write_copies(tmp_path / "data", 80)
-    settings = config(tmp_path, folder, tokens=1_500_000, batch_tokens=2048)
-    report = train(settings, on_progress=lambda progress: None)
-    assert report.loss < 1.0
+def test_learns_to_copy_what_it_never_saw(folder: Path, tmp_path: Path) -> None:
+    """The skill everything else rests on: a span of any length, a separator, the span again; seen once each."""
+    chance, examples = np.random.default_rng(0), []
+    for length in chance.integers(8, 28, 6_000):
+        span = chance.integers(5, 80, length)
+        examples.append(([*span, 4, *span], [0] * (length + 1) + [1] * length))
+    write_examples(tmp_path / "data", examples)
+    report = train(config(tmp_path, folder, tokens=200_000), on_progress=lambda progress: None)
+    assert report.first_loss > 5
+    assert report.loss < 0.5

@@ -16,7 +16,7 @@ from torch import nn
 
 from autoagent.errors import UsageError
 from autoagent.training.batches import Batches, Examples, Shards
-from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
+from autoagent.training.trainer import Progress, TrainerConfig, fit
 
 VOCABULARY = 32
 QUICK = {"precision": "fp32", "threads": 1, "device": "cpu"}
@@ -142,16 +142,17 @@ def test_training_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert fit(again, batches(), config, checkpoint_dir=tmp_path).seconds == first.seconds
 
 
-def test_sigterm_writes_a_checkpoint_and_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_ends(number: signal.Signals, tmp_path: Path) -> None:
     def terminate(progress: Progress) -> None:
         if progress.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     config = TrainerConfig(steps=100, **QUICK)
     report = fit(model(), batches(), config, on_progress=terminate, checkpoint_dir=tmp_path)
     assert (report.steps, report.finished) == (3, False)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
     assert fit(model(), batches(), config, checkpoint_dir=tmp_path).steps == 100
 
 
@@ -277,9 +278,3 @@ def test_unusable_data_is_named_in_one_line(tmp_path: Path) -> None:
         Batches(Shards(tmp_path)).next()
     with pytest.raises(UsageError, match="no sequence with a token to learn"):
         Batches(Examples([([1, 2, 3], [0, 0, 0])])).next()
-
-
-def test_the_report_is_plain_data() -> None:
-    report = fit(model(), batches(), TrainerConfig(steps=1, **QUICK))
-    assert isinstance(report, FitReport)
-    assert report.device == "cpu"

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from autoagent.evals.task import Expected, ToolSpec
 from autoagent.nano.families.base import Action, Episode, Maker
 from autoagent.nano.families.custom import distinct, invent
-from autoagent.nano.families.figures import column_in_words, sum_in_words, units_in_words
+from autoagent.nano.families.figures import column_in_words, figure_of, sum_in_words, units_in_words
 from autoagent.nano.families.recall import fact_about
-from autoagent.tools.calculator import calculate
-from autoagent.tools.convert import convert_units
 
 
 class _Source:
@@ -24,13 +22,13 @@ class _Source:
         if kind == 0:
             self.goal, expression = sum_in_words(make)
             self.call = Action("calculate", {"expression": expression})
-            self.value = calculate({"expression": expression}, None)  # type: ignore[arg-type]
+            self.value = figure_of("calculate", {"expression": expression})
         elif kind == 1:
             self.goal, self.call, self.value = column_in_words(make)
         elif kind == 2:
             self.goal, arguments = units_in_words(make)
             self.call = Action("convert_units", arguments)
-            self.value = convert_units(arguments, None)  # type: ignore[arg-type]
+            self.value = figure_of("convert_units", arguments)
         elif kind == 3:
             made = invent(make)
             self.goal, self.call, self.value = made.goal, made.call, made.reply

@@ -9,21 +9,25 @@ from autoagent.nano.families.base import Action, Episode, Maker
 
 _LOOK_UP = "Look up|Find|Get|Fetch|Tell|Give|Return|Show|Query|Check|Read out|Report".split("|")
 _ATTRIBUTES = (
-    "phone number|opening hours|price|weather|stock level|owner|capital|population|status|temperature|address|schedule"
-    "|balance|score|rating|author|colour|menu|timetable|delivery date|supplier|boss|salary|email|version|location"
-    "|calorie count|exchange rate|traffic|tide|birthday|serial number|warranty|next train|queue length|meaning|rank"
+    "phone number|opening hours|price|weather|stock level|owner|capital|population|status|temperature"
+    "|address|schedule|balance|score|rating|author|colour|menu|timetable|delivery date|supplier|boss"
+    "|salary|email|version|location|calorie count|exchange rate|traffic|tide|birthday|serial number"
+    "|warranty|next train|queue length|meaning|rank"
 ).split("|")
 _ENTITIES = (
-    "person|city|shop|product|country|order|room|book|customer|employee|company|team|player|ship|bus|parcel|museum"
-    "|song|star|plant|server|invoice|hotel|station|movie|course|patient|member|device|article|ticket|word|recipe"
+    "person|city|shop|product|country|order|room|book|customer|employee|company|team|player|ship|bus"
+    "|parcel|museum|song|star|plant|server|invoice|hotel|station|movie|course|patient|member|device"
+    "|article|ticket|word|recipe"
 ).split("|")
 _VERBS = (
-    "Start|Stop|Open|Close|Lock|Unlock|Clean|Paint|Reset|Book|Cancel|Wash|Charge|Ring|Water|Feed|Dim|Light|Ship|Pack"
-    "|Print|Scan|Mute|Play|Pause|Call|Invite|Notify|Order|Reserve|Archive|Approve|Reject|Restart|Update|Boil|Fold"
+    "Start|Stop|Open|Close|Lock|Unlock|Clean|Paint|Reset|Book|Cancel|Wash|Charge|Ring|Water|Feed|Dim"
+    "|Light|Ship|Pack|Print|Scan|Mute|Play|Pause|Call|Invite|Notify|Order|Reserve|Archive|Approve"
+    "|Reject|Restart|Update|Boil|Fold"
 ).split("|")
 _OBJECTS = (
-    "door|lamp|pump|engine|window|gate|heater|alarm|robot|valve|fan|camera|screen|garden|car|boat|guest|job|song"
-    "|parcel|table|room|meeting|machine|printer|plant|cat|dog|kettle|oven|curtain|bell|drone|lift|light|server"
+    "door|lamp|pump|engine|window|gate|heater|alarm|robot|valve|fan|camera|screen|garden|car|boat"
+    "|guest|job|song|parcel|table|room|meeting|machine|printer|plant|cat|dog|kettle|oven|curtain|bell"
+    "|drone|lift|light|server"
 ).split("|")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Episode, Maker
-from autoagent.tools.calculator import calculate
+from autoagent.tools.calculator import calculate, number_text
 from autoagent.tools.convert import convert_units
 
 _UNITS = (
@@ -41,9 +42,15 @@ _UNITS = (
 )
 
 
+def figure_of(tool: str, arguments: dict[str, Any]) -> str:
+    """What one of the two tools that need no world answers."""
+    function = {"calculate": calculate, "convert_units": convert_units}[tool].function
+    return str(function(**arguments))
+
+
 def arithmetic(make: Maker) -> Episode:
     goal, expression = sum_in_words(make)
-    result = calculate({"expression": expression}, None)  # type: ignore[arg-type] - it takes no context
+    result = figure_of("calculate", {"expression": expression})
     return make.episode(
         goal, Action("calculate", {"expression": expression}), expected=Expected(answer=result)
     )
@@ -141,8 +148,6 @@ def _more(figure: str) -> tuple[str, ...]:
 
 
 def _figure(rows: list[list[float]], place: int, figure: str) -> str:
-    from autoagent.tools.calculator import number_text
-
     values = [float(row[place]) for row in rows]
     if figure == "count":
         return str(len(values))
@@ -152,7 +157,7 @@ def _figure(rows: list[list[float]], place: int, figure: str) -> str:
 
 def units(make: Maker) -> Episode:
     goal, arguments = units_in_words(make)
-    result = convert_units(arguments, None)  # type: ignore[arg-type] - it takes no context
+    result = figure_of("convert_units", arguments)
     return make.episode(goal, Action("convert_units", arguments), expected=Expected(answer=result))
 
 

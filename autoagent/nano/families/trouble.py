@@ -26,9 +26,16 @@ def _failed(make: Maker, wanted: Episode, said: str = "") -> Episode:
     if not said:
         name = arguments.get("path") or arguments["name"]
         said = f"no such file: {name}" if "path" in arguments else f"No file matches {name}."
-    gone = {name: text for name, text in task.files.items() if not name.endswith(said.rstrip(".").split()[-1])}
+    gone = {
+        name: text for name, text in task.files.items() if not name.endswith(said.rstrip(".").split()[-1])
+    }
     tools = [spec.model_copy(update={"replies": {}}) for spec in task.tools]
     task = task.model_copy(
-        update={"files": gone, "memory": (), "tools": tuple(tools), "expected": Expected(answer=said.rstrip("."))}
+        update={
+            "files": gone,
+            "memory": (),
+            "tools": tuple(tools),
+            "expected": Expected(answer=said.rstrip(".")),
+        }
     )
     return Episode(task, (Action(call.tool, arguments),), lambda seen: seen[-1].removeprefix("Error: "))
