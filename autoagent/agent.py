@@ -82,7 +82,8 @@ class Agent:
         for event in self.events(goal, check=check):
             if isinstance(event, events.Closed):
                 trajectory = event.trajectory
-        assert trajectory is not None and trajectory.ending is not None  # Closed is always the last event
+        assert trajectory is not None  # Closed is always the last event
+        assert trajectory.ending is not None  # and comes after the end
         return Result(trajectory.answer, trajectory.verdict, trajectory.ending, trajectory)
 
     def steps(self, goal: str | Goal, *, check: Check | None = None) -> Iterator[Step]:
@@ -94,8 +95,9 @@ class Agent:
     def events(self, goal: str | Goal, *, check: Check | None = None, suite: str = "") -> Iterator[Event]:
         """The run as typed events, as they happen; the last is always ``Closed`` with the whole trajectory.
 
-        Ctrl-C inside ends the run with ``interrupted``; a fault of a tool or of ours ends it with ``error``. In
-        both cases everything up to there is on record. Closing the generator early counts as ``interrupted``.
+        Ctrl-C inside ends the run with ``interrupted``; a fault of a tool or of ours ends it with ``error``.
+        In both cases everything up to there is on record. Closing the generator early counts as
+        ``interrupted``.
         """
         aim = goal if isinstance(goal, Goal) else Goal(goal, check)
         model = self.loaded_model()
@@ -156,7 +158,7 @@ class Agent:
         yield events.Closed(trajectory=self._store.load(record.run_id))
 
     def _judge(self, goal: Goal, loop: Loop, ending: Ending) -> Verdict:
-        """Check the outcome after ``finished`` and after a budget ending; a declined goal can be right, too."""
+        """Check the outcome after ``finished`` and budget endings; a declined goal can be right, too."""
         if ending in ("interrupted", "error"):
             return Verdict(reason=f"the run ended with {ending}")
         try:

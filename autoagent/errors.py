@@ -8,11 +8,11 @@
     │   ├── ToolError         raised by a tool: "no such file: a.txt"
     │   ├── InvalidCall       a call names no shown tool, or its arguments do not validate
     │   └── Denied            policy or user refused the effect
-    ├── ContextFull           nobody acts: the conversation no longer fits the window, the run ends with max_tokens
+    ├── ContextFull           nobody acts: the conversation outgrew the window, the run ends with max_tokens
     └── StoreError            the record cannot be read or written: one clear line, exit code 1
 
-Any other exception is a fault of the program (or of a custom tool): the run ends with ``error``, its record is
-kept whole, and the traceback is kept with it.
+Any other exception is a fault of the program (or of a custom tool): the run ends with ``error``, its record
+is kept whole, and the traceback is kept with it.
 """
 
 from __future__ import annotations

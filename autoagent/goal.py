@@ -29,7 +29,7 @@ class Goal:
 
 
 def verify(goal: Goal, workspace: Workspace, answer: str) -> Verdict:
-    """Run the goal's check on what the run left behind. A check's own exceptions are the caller's to handle."""
+    """Run the goal's check on what the run left behind. A check's own exceptions are for the caller."""
     if goal.check is None:
         return Verdict(reason="no check was given")
     outcome = goal.check(workspace, answer)

@@ -48,7 +48,7 @@ class Loop:
     def events(self) -> Iterator[Event]:
         """Work on the goal and yield what happens, as it happens. ``ending`` is set when this is exhausted.
 
-        An exception that is no ``Recoverable`` passes through: it is a fault of the program or of a custom tool.
+        An exception that is no ``Recoverable`` passes through: a fault of the program or of a custom tool.
         """
         self.deadline = time.monotonic() + self.limits.timeout
         try:

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"\s*(\d+)[.:)]")
 
 @dataclass
 class Plan:
-    """Sub-goals in order; ``current`` is the number (from 1) of the one being worked on, 0 before the first."""
+    """Sub-goals in order; ``current`` (from 1) is the one being worked on, 0 before the first."""
 
     sub_goals: tuple[str, ...]
     current: int = 0

@@ -72,9 +72,9 @@ class Counts(Data):
 class TokenTrace(Data):
     """The exact token ids one reply saw and made. Absent for models that do not tell.
 
-    The context of the reply is ``context_before[:kept] + prompt_ids``, where ``context_before`` is the context
-    plus completion of the reply before (empty for the first); ``kept`` is smaller than its length only where
-    the chat template did not extend its own prefix.
+    The context of the reply is ``context_before[:kept] + prompt_ids``, where ``context_before`` is the
+    context plus completion of the reply before (empty for the first); ``kept`` is smaller than its length
+    only where the chat template did not extend its own prefix.
     """
 
     kept: int = 0

@@ -11,7 +11,7 @@ from autoagent.errors import ToolError, UsageError
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder. Paths handed to tools are relative to it and cannot leave it, not by ``..``, not by a link."""
+    """A folder. Paths given to tools are relative to it and cannot leave it, not by ``..``, not by a link."""
 
     root: Path
 

@@ -24,7 +24,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(name: str, **values: Any) -> str:
-    """Render the prompt ``name`` (without ``.j2``). A value the template misses is an error, never an empty text."""
+    """Render the prompt ``name`` (without ``.j2``). A missing value is an error, never an empty text."""
     return _environment().get_template(f"{name}.j2").render(values).strip("\n")
 
 

@@ -79,7 +79,7 @@ class Tool:
         arguments: Mapping[str, Any],
         effects: tuple[Effect, ...] = ("read",),
     ) -> Tool:
-        """A tool that is not written as a function: ``arguments`` maps names to types, all of them required."""
+        """A tool not written as a function: ``arguments`` maps names to types, all of them required."""
         made = cls.__new__(cls)
         model = _model(name, {argument: (kind, ..., None) for argument, kind in arguments.items()})
         made._set_up(function, name, description, model, effects)

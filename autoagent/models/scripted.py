@@ -1,4 +1,4 @@
-"""A model that follows a script: the public test double, and the hand of the expert that writes training runs."""
+"""A model that follows a script: the public test double, and the hand of the expert that is trained on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Author = Callable[[Sequence[Message], Expect], Line]
 class ScriptedModel:
     """Replies come from a list, or from a function of the messages so far.
 
-    A line is a plan (list of sub-goals), a call, a (text, call) pair, plain text, a dict for ``Json``, or a Reply.
+    A line is a plan (list of sub-goals), a call, a (text, call) pair, plain text, a dict for ``Json``, or a
+    Reply.
 
     >>> model = ScriptedModel([["add"], ToolCall(name="finish", arguments={"answer": "4"})])
     """

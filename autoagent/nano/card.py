@@ -46,20 +46,21 @@ def _text(report: Report, config: dict[str, Any]) -> str:
         f"| {', '.join(f'{kind} {count}' for kind, count in family.failures.items()) or '–'} |"
         for name, family in report.families.items()
     )
+    parameters, tokens = training.get("parameters", 0) / 1e6, training.get("tokens", 0) / 1e6  # millions
     return f"""# The embedded model
 
 A decoder of {config["hidden_size"]} features, {config["num_hidden_layers"]} layers and
-{config["vocab_size"]:,} token ids (Qwen3 configuration, {training.get("parameters", 0) / 1e6:.1f}M parameters),
-trained from scratch on {training.get("tokens", 0) / 1e6:.0f}M tokens of runs of a scripted expert that works through
-autoagent's own loop and tools. It knows nothing but how to use tools; everything it answers comes from them.
-Recipe: `python -m autoagent.nano` (see docs/nano.md). Licence: Apache-2.0, like the rest of the repository. No outside
-data went into it but the words of Python's own help topics.
+{config["vocab_size"]:,} token ids (Qwen3 configuration, {parameters:.1f}M parameters), trained from
+scratch on {tokens:.0f}M tokens of runs of a scripted expert that works through autoagent's own loop and
+tools. It knows nothing but how to use tools; everything it answers comes from them. Recipe:
+`python -m autoagent.nano` (see docs/nano.md). Licence: Apache-2.0, like the rest of the repository. No
+outside data went into it but the words of Python's own help topics.
 
 ## What was measured
 
-`autoagent eval builtin --seeds {len(report.seeds)}`: {report.n} goals in words, names, values and files that training
-never saw (a fifth of all words is held out by hash), in the wordings of training; greedy, default settings.
-**{report.success:.1%}** reached their goal (95 % interval {report.low:.1%} to {report.high:.1%}).
+`autoagent eval builtin --seeds {len(report.seeds)}`: {report.n} goals in words, names, values and files that
+training never saw (a fifth of all words is held out by hash), in the wordings of training; greedy, default
+settings. **{report.success:.1%}** reached their goal (95 % interval {report.low:.1%} to {report.high:.1%}).
 
 | family | n | success | 95 % interval | failures by kind |
 |---|---|---|---|---|
@@ -67,7 +68,7 @@ never saw (a fifth of all words is held out by hash), in the wordings of trainin
 
 ## What it cannot do
 
-Goals outside these {len(FAMILIES)} families, goals of more than two steps, and wordings far from those it was trained
-on. It often declines them, and sometimes does something wrong instead: give a `--check` or `--expect` where it
-matters. A larger model of your own is one flag away: `--model FOLDER`.
+Goals outside these {len(FAMILIES)} families, goals of more than two steps, and wordings far from those it was
+trained on. It often declines them, and sometimes does something wrong instead: give a `--check` or `--expect`
+where it matters. A larger model of your own is one flag away: `--model FOLDER`.
 """

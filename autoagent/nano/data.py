@@ -28,11 +28,9 @@ def training_episode(rng: random.Random) -> tuple[str, Episode]:
 
 
 def demonstrations(seed: str, count: int) -> Iterator[Demonstration]:
-    """``count`` demonstrations, always the same for a seed. Goals whose tool the ranking misses are left out."""
+    """``count`` demonstrations, the same for a seed. Goals whose tool the ranking misses are left out."""
     rng = random.Random(seed)
-    scratch = (
-        "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    )  # in memory, where there is one: 10x faster
+    scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # in memory: 10x faster
     with tempfile.TemporaryDirectory(dir=scratch, prefix="autoagent-") as folder:
         made = 0
         while made < count:
@@ -95,7 +93,7 @@ def write_shards(
     workers: int = 1,
     on_shard: Callable[[int, int], None] = lambda done, tokens: None,
 ) -> None:
-    """Write ``shards`` shards of 4,000 episodes; those already there are kept, so it can be stopped and resumed.
+    """Write ``shards`` shards of 4,000 episodes; those there are kept, so it can be stopped and resumed.
 
     Args:
         tokenizer_folder: The tokenizer to encode with; its hash must be the same for all shards of a folder.

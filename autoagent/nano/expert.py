@@ -88,7 +88,7 @@ class _Expert:
         return "", ToolCall(name="finish", arguments={"answer": self.episode.answer(seen)})
 
     def _call(self, number: int, name: str, arguments: dict[str, Any]) -> Line:
-        """The thought quotes description and name, which is what makes unknown tools work (see docs/nano.md)."""
+        """The thought quotes description and name, which makes unknown tools work (see docs/nano.md)."""
         return f"{number}. {self.shown[name].description}: {name}", ToolCall(name=name, arguments=arguments)
 
 

@@ -12,8 +12,8 @@ from autoagent.nano.families import FAMILIES, Maker
 def builtin(seed: int = 0, *, per_family: int = 12) -> Suite:
     """All families, ``per_family`` tasks each. Another seed makes other tasks of the same kinds.
 
-    Words, names, files and tools come from the held-out side of the split (see ``words``); the wordings of the
-    goals are those of training. Tasks whose tool the ranking misses are kept: they count as failures.
+    Words, names, files and tools come from the held-out side of the split (see ``words``); the wordings of
+    the goals are those of training. Tasks whose tool the ranking misses are kept: they count as failures.
     """
     return Suite("builtin", tuple(_tasks(seed, per_family)))
 

@@ -1,8 +1,8 @@
 """The words that worlds are made of, split by hash into those seen in training and those kept for measuring.
 
-Real words come from the help topics that ship with every Python (``pydoc_data.topics``), so that the recipe needs
-no download; invented ones are put together from syllables. A fifth of all words, chosen by their hash, is held out:
-training never sees them, the suites use nothing else.
+Real words come from the help topics that ship with every Python (``pydoc_data.topics``), so that the recipe
+needs no download; invented ones are put together from syllables. A fifth of all words, chosen by their hash,
+is held out: training never sees them, the suites use nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ FILE_WORDS = (
     " staff team members cities weather trips books movies songs quotes facts config settings readme"
     " minutes agenda calendar inventory numbers values"
 ).split()
-FOLDERS = "docs data notes reports archive work home inbox projects logs files papers drafts old new temp lists".split()
+FOLDERS = (
+    "docs data notes reports archive work home inbox projects logs files papers drafts old new temp lists"
+).split()
 SHOPPING = (
     "milk bread eggs butter cheese apples pears rice pasta coffee tea sugar salt flour honey soap"
     " paper towels water juice tomatoes onions garlic carrots potatoes beans lentils oats yogurt"

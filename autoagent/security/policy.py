@@ -25,7 +25,7 @@ _DEFAULT: dict[str, Decision] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What an approver is asked: the tool, the arguments it will really get, and the effects that need consent."""
+    """What an approver is asked: tool, the arguments it will really get, and effects that need consent."""
 
     tool: str
     arguments: Mapping[str, Any]

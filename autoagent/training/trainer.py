@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +24,7 @@ from autoagent.training.batches import Batch, Batches
 from autoagent.training.checkpoint import load_checkpoint, save_checkpoint
 from autoagent.training.optim import Optimizers
 from autoagent.training.placement import compile_layers, place
+from autoagent.training.signals import stop_on_signal
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]  # weighted sum of losses, sum of weights
 READ_EVERY = 10  # steps between readings of the loss: a reading waits for an accelerator
@@ -160,7 +159,7 @@ def fit(
     run = _Run(model, batches, config, loss, placed.device)
     if checkpoint_dir is not None:
         run.resume(checkpoint_dir)
-    with _stop_on_signal(enabled=checkpoint_dir is not None) as stopped:
+    with stop_on_signal(enabled=checkpoint_dir is not None) as stopped:
         for progress in run.steps(stopped, checkpoint_dir):
             if on_progress is not None:
                 on_progress(progress)
@@ -278,27 +277,3 @@ class _Run:
         self.first_loss, self.last_loss = saved["first_loss"], saved["last_loss"]
         self.optimizers.restore(saved["optimizers"])
         self.batches.restore(saved["batches"])
-
-
-@contextmanager
-def _stop_on_signal(*, enabled: bool) -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, so that the loop ends after its step; a second signal acts as ever."""
-    stopped = threading.Event()
-    if not enabled or threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def stop(*_: object) -> None:
-        stopped.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in signals:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

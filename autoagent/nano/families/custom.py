@@ -1,4 +1,4 @@
-"""Custom tools: invented names and descriptions, so that a tool never seen before works from its description."""
+"""Custom tools: invented names and descriptions, so that a tool never seen works from its description."""
 
 from __future__ import annotations
 

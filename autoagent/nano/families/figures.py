@@ -124,7 +124,8 @@ def column_in_words(make: Maker) -> tuple[str, Action, str]:
         )
     else:
         goal = say(
-            f"[What is|What's|Give me|Tell me|Find|Compute] the {_FIGURES[figure]} of [the |]column {{c}} in {{p}}",
+            f"[What is|What's|Give me|Tell me|Find|Compute] the {_FIGURES[figure]} of [the |]column {{c}}"
+            " in {p}",
             f"[What is|What's|Give me|Tell me|Find|Work out] the {_FIGURES[figure]} {{c}} [in|of] {{p}}",
             f"[What is|Work out] the {_FIGURES[figure]} [of|in] the {{c}} column [in|of] {{p}}",
             f"In {{p}}, what is the {_FIGURES[figure]} of {{c}}?",

@@ -8,7 +8,8 @@ from autoagent.nano.families.base import Action, Episode, Maker
 
 def learn(make: Maker) -> Episode:
     goal = make.say(
-        "[Retrain|Fine-tune|Finetune|Improve|Train] [yourself|your model|your own model][| on your runs| on your verified runs]",
+        "[Retrain|Fine-tune|Finetune|Improve|Train] [yourself|your model|your own model]"
+        "[| on your runs| on your verified runs]",
         "[Learn|Get better] from your [verified |past |]runs",
         "[Run|Start] [the finetune tool|a fine-tuning|the fine-tuning]",
     )
