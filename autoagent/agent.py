@@ -21,7 +21,7 @@ from autoagent.memory import LazyMemory, Memory
 from autoagent.models.protocol import Model
 from autoagent.security import Approve, Policy, refuse
 from autoagent.store import RunRecord, Store
-from autoagent.tools import Context, Tool, Toolbox, builtin_tools
+from autoagent.tools import Context, Tool, Toolbox, builtin_tools, control
 from autoagent.trajectory import Ending, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
@@ -50,7 +50,7 @@ class Agent:
         sampling: How tokens are drawn; greedy by default.
         approve: Asked before an effect that needs consent; refuses by default.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
-        builtins: Whether the built-in tools are there, too.
+        builtins: Whether the built-in tools are there, too; ``finish`` and ``decline`` always are.
     """
 
     tools: Sequence[Tool] = ()
@@ -66,7 +66,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         self._home = self.home or project_home()
-        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else [])])
+        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else control.TOOLS)])
         self._workspace = Workspace.at(self.workspace)
         self._store = Store(self._home)
         self._loaded: Model | None = None
@@ -102,6 +102,8 @@ class Agent:
         aim = goal if isinstance(goal, Goal) else Goal(goal, check)
         model = self.loaded_model()
         shown = self._toolbox.shown_for(aim.text, at_most=self.limits.shown_tools)
+        opening = opening_messages(aim.text)
+        session = model.open(opening, [tool.schema for tool in shown])
         record = self._store.begin(
             aim.text,
             model=model.version,
@@ -112,9 +114,7 @@ class Agent:
         )
         names = tuple(tool.name for tool in shown)
         started = events.Started(run_id=record.run_id, goal=aim.text, model=model.version, tools=names)
-        opening = opening_messages(aim.text)
         record.opened(opening, names)
-        session = model.open(opening, [tool.schema for tool in shown])
         loop = Loop(
             session=session,
             tools=shown,
@@ -145,26 +145,34 @@ class Agent:
         except AutoagentError:
             record.ended("error", loop.answer, time.monotonic() - began, traceback.format_exc())
             raise
-        except Exception:
+        except (Exception, SystemExit):  # sys.exit() in a tool must not end the program
             loop.ending, error = "error", traceback.format_exc()
         finally:
             loop.session.close()
         ending = loop.ending or "error"
-        record.ended(ending, loop.answer, time.monotonic() - began, error)
+        seconds = time.monotonic() - began
+        record.ended(ending, loop.answer, seconds, error)
         yield events.Ended(ending=ending, answer=loop.answer, error=error)
-        verdict = self._judge(goal, loop, ending)
+        try:
+            verdict = self._judge(goal, loop, ending)
+        except KeyboardInterrupt:
+            verdict = Verdict(reason="the check was interrupted")
+            record.ended("interrupted", loop.answer, seconds)
         record.judged(verdict)
         yield events.Judged(verdict=verdict)
         yield events.Closed(trajectory=self._store.load(record.run_id))
 
     def _judge(self, goal: Goal, loop: Loop, ending: Ending) -> Verdict:
-        """Check the outcome after ``finished`` and budget endings; a declined goal can be right, too."""
+        """Check the outcome after ``finished`` and budget endings; a declined goal can be right, too.
+
+        A check that cannot be carried out, or fails itself, leaves it unverified and says why.
+        """
         if ending in ("interrupted", "error"):
             return Verdict(reason=f"the run ended with {ending}")
         try:
             return verify(goal, self._workspace, loop.answer or "")
-        except UsageError:
-            raise
+        except UsageError as problem:
+            return Verdict(reason=str(problem))
         except Exception as problem:  # a check is the user's code: its fault must not lose the run
             return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
 

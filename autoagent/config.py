@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LARGEST_SEED = 2**63 - 1  # what the record can hold
+
 
 class Settings(BaseModel):
     """Base of every settings class: immutable, and an unknown key is an error."""
@@ -43,4 +45,6 @@ class Sampling(Settings):
     top_p: float = Field(
         default=1.0, gt=0, le=1, description="Keep the smallest set of tokens with this probability."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the random generator of a session.")
+    seed: int = Field(
+        default=0, ge=0, le=LARGEST_SEED, description="Seed of the random generator of a session."
+    )

@@ -12,8 +12,8 @@ from typing import Any
 import platformdirs
 from pydantic import Field, ValidationError
 
-from autoagent.config import Limits
-from autoagent.errors import ConfigError, StoreError
+from autoagent.config import LARGEST_SEED, Limits
+from autoagent.errors import ConfigError, StoreError, UsageError
 
 FOLDER = ".autoagent"
 FILE = "config.toml"
@@ -26,7 +26,22 @@ class Config(Limits):
     model: str = Field(default="current", min_length=1, description="Version, folder, hub id or openai:NAME.")
     tools: tuple[str, ...] = Field(default=(), description="Python files of your own tools.")
     memory: bool = Field(default=True, description="Use long-term memory.")
-    seed: int = Field(default=0, ge=0, description="Seed of sampling and of everything else that draws.")
+    seed: int = Field(
+        default=0, ge=0, le=LARGEST_SEED, description="Seed of sampling and of everything else that draws."
+    )
+    check_timeout: float = Field(default=60.0, gt=0, description="Longest time of a --check, in seconds.")
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with a leading ``~`` or ``~user`` written out.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no such user: write the folder's whole name") from None
 
 
 def project_home(start: Path | None = None) -> Path:
@@ -37,10 +52,10 @@ def project_home(start: Path | None = None) -> Path:
     stray ``~/.autoagent`` does not swallow every project below it.
     """
     if chosen := os.environ.get("AUTOAGENT_HOME"):
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen).absolute()
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
-        if folder == Path.home() and folder != here:
+        if str(folder) == os.path.expanduser("~") and folder != here:
             break
         if (folder / FOLDER).is_dir():
             return folder / FOLDER
@@ -108,7 +123,7 @@ def _from_file(file: Path, *, tools_from: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}") from None
     tools = values.get("tools")
     if isinstance(tools, list) and all(isinstance(tool, str) for tool in tools):
-        values["tools"] = [str(tools_from / Path(tool).expanduser()) for tool in tools]
+        values["tools"] = [str(tools_from / expanded(tool)) for tool in tools]
     return values
 
 

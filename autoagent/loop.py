@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from autoagent import events
 from autoagent.config import Limits, Sampling
@@ -57,8 +58,9 @@ class Loop:
                 yield from self._step()
         except _OutOfBudget as out:
             self.ending = out.ending
-        except ContextFull:
+        except ContextFull as full:
             self.ending = "max_tokens"
+            yield events.Note(text=str(full))
 
     def _make_plan(self) -> Iterator[Event]:
         """Step 0: it counts in tokens and time, not in ``max_steps``."""
@@ -146,9 +148,9 @@ class Loop:
             arguments = tool.validate(call.arguments)
             wanted = self.policy.asks(tool.effects)
             if wanted:
-                yield from self._ask(index, call, wanted)
+                yield from self._ask(index, call, arguments, wanted)
             mutated = bool({"write", "execute"} & set(tool.effects))
-            content, ok = tool(arguments, self.context), True
+            content, ok = tool.carry_out(arguments, self.context), True
             self._end_by(call, content)
         except Recoverable as problem:
             content, ok = str(problem), False
@@ -156,6 +158,7 @@ class Loop:
                 self.denials += 1
                 detail = "denied"
                 self.ending = "denied" if self.denials > 1 else None
+        content = content.encode("utf-8", "replace").decode("utf-8")  # tokenizers refuse half a character
         content, cut = _shorten(content, self.limits.observation_chars)
         return Observation(
             call=call,
@@ -166,8 +169,10 @@ class Loop:
             detail=detail or cut,
         )
 
-    def _ask(self, index: int, call: ToolCall, effects: tuple[str, ...]) -> Iterator[Event]:
-        request = Request(tool=call.name, arguments=call.arguments, effects=effects)
+    def _ask(
+        self, index: int, call: ToolCall, arguments: Mapping[str, Any], effects: tuple[str, ...]
+    ) -> Iterator[Event]:
+        request = Request(tool=call.name, arguments=arguments, effects=effects)
         try:
             self.policy.permit(request)
         except Denied:

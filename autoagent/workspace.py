@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoagent.errors import ToolError, UsageError
+from autoagent.home import FOLDER as HOME
+from autoagent.home import expanded
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Workspace:
         Raises:
             UsageError: it is not a folder, or nothing can be written in it.
         """
-        root = Path(folder).expanduser()
+        root = expanded(folder)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
@@ -36,17 +39,37 @@ class Workspace:
         return cls(root.resolve())
 
     def path(self, name: str) -> Path:
-        """Resolve a path of the model's to one on disk.
+        """Resolve a path of the model's to one on disk; links are followed.
 
         Raises:
-            ToolError: the path leaves the workspace.
+            ToolError: the path leaves the workspace, leads to autoagent's own records and settings (which
+                name files that are run as tools), or is none that a file system can hold.
         """
         if "\0" in name:
             raise ToolError("a path cannot contain a NUL character")
-        target = (self.root / name).resolve()
-        if not target.is_relative_to(self.root):
-            raise ToolError(f"{name} is outside the workspace; use a path inside it")
+        try:
+            target = (self.root / name).resolve()
+            if not target.is_relative_to(self.root):
+                raise ToolError(f"{name} is outside the workspace; use a path inside it")
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.lstat()
+        except RuntimeError:
+            raise ToolError(f"{name} is a link that leads to itself") from None
+        except (OSError, UnicodeError) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else "Not Unicode text"
+            raise ToolError(f"{name[:100]} cannot be a path: {reason}") from None
+        if HOME in target.relative_to(self.root).parts:
+            raise ToolError(f"{name} belongs to autoagent itself; leave it as it is")
         return target
+
+    def entry(self, name: str) -> Path:
+        """Like :meth:`path`, but what is a link itself stays one: for moving and deleting.
+
+        Raises:
+            ToolError: as :meth:`path`; also for a link that leads out of the workspace.
+        """
+        target, entry = self.path(name), self.root / name
+        return self.path(str(Path(name).parent)) / entry.name if entry.is_symlink() else target
 
     def name(self, path: Path) -> str:
         """The workspace-relative name of a path, with forward slashes."""

@@ -138,7 +138,8 @@ class ChromaMemory:
             if self._client is None and hasattr(self, "_shelf"):
                 raise StoreError(f"{where} is closed; open it again.") from None
             what = " ".join(str(error).split()) or type(error).__name__
-            raise StoreError(f"{where} cannot be used: {what}; restore or move it.") from error
+            advice = "free some space" if "full" in what or "No space" in what else "restore or move it"
+            raise StoreError(f"{where} cannot be used: {what}; {advice}.") from error
 
 
 def _client(folder: Path) -> Client:

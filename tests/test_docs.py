@@ -1,4 +1,4 @@
-"""What README and docs show is true: their Python runs and prints what they say, their commands exist and succeed."""
+"""What README and docs show is true: their Python prints what they say, their commands exist and succeed."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_the_defaults_are_those_of_the_limits(tmp_path: Path) -> None:
     settings = load_config(tmp_path / ".autoagent")
     assert Limits(**{name: settings[name] for name in Limits.model_fields}) == Limits()
     rest = {name: settings[name] for name in settings if name not in Limits.model_fields}
-    assert rest == {"model": "current", "tools": (), "memory": True, "seed": 0}
+    assert rest == {"model": "current", "tools": (), "memory": True, "seed": 0, "check_timeout": 60.0}
 
 
 def test_environment_beats_project_beats_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints, overload
 
 import docstring_parser
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from autoagent.errors import InvalidCall, ToolError, UsageError
 from autoagent.workspace import Workspace
@@ -135,7 +135,10 @@ class Tool:
             Recoverable: the model can correct it.
             Exception: whatever else the function raises is a fault of the program.
         """
-        ready = self.validate(arguments)
+        return self.carry_out(self.validate(arguments), ctx)
+
+    def carry_out(self, ready: Mapping[str, Any], ctx: Context) -> str:
+        """The same with arguments that ``validate`` has returned."""
         result = self.function(**ready, ctx=ctx) if self._wants_context else self.function(**ready)
         return _as_text(result)
 
@@ -170,17 +173,19 @@ def tool(
 
 def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | None]) -> type[BaseModel]:
     """A pydantic model of the function's parameters; ``ctx`` is ours, not the model's."""
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"tool {function.__name__} is async; tools are plain functions")
     try:
         hints = get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except (NameError, TypeError) as error:
         raise UsageError(f"tool {function.__name__}: unknown type in its signature: {error}") from None
     arguments: dict[str, tuple[Any, Any, str | None]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "ctx":
             continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise UsageError(
-                f"tool {function.__name__}: *{name} cannot be described to a model; name each argument"
+                f"tool {function.__name__}: a model gives arguments by name, and {name} cannot be given so"
             )
         if name not in hints:
             raise UsageError(f"tool {function.__name__}: argument {name} has no type hint")
@@ -195,7 +200,17 @@ def _model(name: str, arguments: Mapping[str, tuple[Any, Any, str | None]]) -> t
         _OWN + argument: (kind, Field(default=default, alias=argument, description=text))
         for argument, (kind, default, text) in arguments.items()
     }
-    return create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+    try:
+        config = ConfigDict(extra="forbid")
+        model: type[BaseModel] = create_model(f"{name}_arguments", __config__=config, **fields)
+        model.model_json_schema()
+    except PydanticUserError as error:
+        raise UsageError(f"tool {name}: an argument's type has no JSON schema: {_line(error)}") from None
+    return model
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _plain_schema(arguments: type[BaseModel]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ from autoagent.tools.base import tool
 
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "^": "**"})
 _FUNCTIONS = {"sqrt": math.sqrt, "abs": abs, "round": round, "min": min, "max": max, "floor": math.floor}
+_MOST_DIGITS = 100_000  # of a power; more would take minutes
 
 
 @tool(
@@ -23,12 +25,22 @@ def calculate(expression: str) -> str:
     import simpleeval
 
     try:
-        evaluator = simpleeval.SimpleEval(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
+        evaluator = simpleeval.SimpleEval(
+            operators={**simpleeval.DEFAULT_OPERATORS, ast.Pow: _power},
+            functions=_FUNCTIONS,
+            names={"pi": math.pi, "e": math.e},
+        )
         return number_text(evaluator.eval(expression.translate(_SIGNS)))
     except ZeroDivisionError:
         raise ToolError("division by zero") from None
     except Exception as error:  # simpleeval raises many kinds, all of them about the expression
         raise ToolError(f"cannot calculate {expression}: {error}") from None
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if abs(exponent) * math.log10(max(abs(base), 1)) > _MOST_DIGITS:
+        raise ValueError("the power is too large")
+    return base**exponent
 
 
 def number_text(value: Any) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import re
 from typing import Any
 
 from autoagent.errors import ToolError
 from autoagent.tools.base import tool
 from autoagent.tools.calculator import number_text
+
+_SMALL_POWER = re.compile(r"(?<=[^\W\d])\s*(?:\*\*|\^)\s*-?\d(?!\d)")
 
 
 @tool(
@@ -22,9 +25,9 @@ def convert_units(value: float, source: str, target: str) -> str:
     """Convert a value to another unit."""
     import pint
 
+    units, known, wanted = _units(), _unit(source), _unit(target)
     try:
-        units = _units()
-        result = units.Quantity(value, _unit(source)).to(_unit(target)).magnitude
+        result = units.Quantity(value, known).to(wanted).magnitude
     except pint.UndefinedUnitError as error:
         raise ToolError(f"unknown unit: {error.args[0] if error.args else error}") from None
     except pint.DimensionalityError:
@@ -70,7 +73,13 @@ def _units() -> Any:
 
 
 def _unit(name: str) -> str:
-    """The unit as pint spells it; temperatures have names of their own."""
+    """The unit as pint spells it; temperatures have names of their own.
+
+    Raises:
+        ToolError: it has a power that is no small one of a unit; pint would work out 9**9**9 for hours.
+    """
+    if re.search(r"\*\*|\^", _SMALL_POWER.sub("", name)):
+        raise ToolError(f"unknown unit: {name}")
     plain = name.strip().lower().removeprefix("degrees ").removeprefix("degree ").removeprefix("°")
     temperatures = {"c": "degC", "celsius": "degC", "f": "degF", "fahrenheit": "degF", "k": "kelvin"}
     return temperatures.get(plain, name.strip())

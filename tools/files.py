@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 from collections.abc import Iterator
@@ -25,7 +26,10 @@ def list_files(folder: str = ".", *, ctx: Context) -> str:
     path = ctx.workspace.path(folder)
     if not path.is_dir():
         raise ToolError(f"no such folder: {folder}")
-    entries = sorted(entry for entry in path.iterdir() if entry.name not in _HIDDEN)
+    try:
+        entries = sorted(entry for entry in path.iterdir() if entry.name not in _HIDDEN)
+    except OSError as error:
+        raise ToolError(f"{folder} cannot be listed: {error.strerror}") from None
     return (
         "\n".join(entry.name + ("/" if entry.is_dir() else "") for entry in entries) or "The folder is empty."
     )
@@ -60,7 +64,7 @@ def write_file(path: str, content: str, *, ctx: Context) -> str:
 )
 def append_file(path: str, content: str, *, ctx: Context) -> str:
     """Add a line to a file."""
-    before = read_text(ctx, path) if ctx.workspace.path(path).exists() else ""
+    before = _raw_text(ctx, path) if ctx.workspace.path(path).exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"
     _store(ctx, path, before + content.rstrip("\n") + "\n")
@@ -70,7 +74,9 @@ def append_file(path: str, content: str, *, ctx: Context) -> str:
 @tool(effects=("write",), hints="change swap substitute correct for with notes.txt")
 def edit_file(path: str, old: str, new: str, *, ctx: Context) -> str:
     """Replace text in a file."""
-    text = read_text(ctx, path)
+    text = _raw_text(ctx, path)
+    if "\r\n" in text:  # the model was shown the text without the \r
+        old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
     found = text.count(old) if old else 0
     if found != 1:
         raise ToolError(f"{old!r} stands {found} times in {path}; name a piece that stands there once")
@@ -81,27 +87,33 @@ def edit_file(path: str, old: str, new: str, *, ctx: Context) -> str:
 @tool(effects=("write",), hints="change give new name old.txt new.txt")
 def move_file(source: str, target: str, *, ctx: Context) -> str:
     """Move or rename a file."""
-    origin, goal = ctx.workspace.path(source), ctx.workspace.path(target)
-    if not origin.exists():
+    origin, goal = ctx.workspace.entry(source), ctx.workspace.path(target)
+    if not os.path.lexists(origin):
         raise ToolError(f"no such file: {source}")
     if goal.is_dir():
         goal = goal / origin.name
     if goal.exists():
         raise ToolError(f"{ctx.workspace.name(goal)} exists already")
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    origin.rename(goal)
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        origin.rename(goal)
+    except OSError as error:
+        raise ToolError(f"{source} cannot be moved to {target}: {error.strerror}") from None
     return f"Moved {source} to {ctx.workspace.name(goal)}."
 
 
 @tool(effects=("write",), hints="remove erase get rid of throw away notes.txt")
 def delete_file(path: str, *, ctx: Context) -> str:
     """Delete a file."""
-    target = ctx.workspace.path(path)
-    if target.is_dir():
+    target = ctx.workspace.entry(path)
+    if target.is_dir() and not target.is_symlink():
         raise ToolError(f"{path} is a folder; only files can be deleted")
-    if not target.exists():
-        raise ToolError(f"no such file: {path}")
-    target.unlink()
+    try:
+        target.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ToolError(f"no such file: {path}") from None
+    except OSError as error:
+        raise ToolError(f"{path} cannot be deleted: {error.strerror}") from None
     return f"Deleted {path}."
 
 
@@ -122,11 +134,11 @@ def search_files(text: str, *, ctx: Context) -> str:
     """Search all files for a text."""
     hits = []
     for path in _walk(ctx.workspace.root):
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (UnicodeDecodeError, OSError):
-            continue  # not text, or not ours to read: nothing to search
         name = ctx.workspace.name(path)
+        try:
+            lines = read_text(ctx, name).splitlines()
+        except ToolError:
+            continue  # not text, or a link out of the workspace: nothing to search
         hits += [
             f"{name}:{number}: {line}" for number, line in enumerate(lines, 1) if text.lower() in line.lower()
         ]
@@ -136,16 +148,23 @@ def search_files(text: str, *, ctx: Context) -> str:
 
 
 def read_text(ctx: Context, name: str) -> str:
-    """The text of a workspace file.
+    """The text of a workspace file, its lines ended by ``\\n``, without byte order mark.
 
     Raises:
         ToolError: there is no such file, or it is not UTF-8 text.
     """
+    text = _raw_text(ctx, name).removeprefix("\ufeff")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _raw_text(ctx: Context, name: str) -> str:
     path = ctx.workspace.path(name)
     if path.is_dir():
         raise ToolError(f"{name} is a folder, not a file")
+    if path.exists() and not path.is_file():
+        raise ToolError(f"{name} is no ordinary file")  # reading a pipe would wait for ever
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ToolError(f"no such file: {name}") from None
     except UnicodeDecodeError:
@@ -158,11 +177,37 @@ def _store(ctx: Context, name: str, text: str) -> None:
     path = ctx.workspace.path(name)
     if path.is_dir():
         raise ToolError(f"{name} is a folder, not a file")
+    if path.exists() and not path.is_file():
+        raise ToolError(f"{name} is no ordinary file")
     try:
+        data = text.encode("utf-8")  # before the file is opened, which empties it
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        _write(path, data)
+    except UnicodeEncodeError:
+        raise ToolError("the text holds half a character (a lone surrogate); write it anew") from None
     except OSError as error:
         raise ToolError(f"{name} cannot be written: {error.strerror}") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a full disk must not cost the text that was there."""
+    if not path.exists():
+        draft, mode = path, None
+    elif os.access(path, os.W_OK):
+        draft, mode = path.with_name(f".{path.name[:100]}.{os.getpid()}.new"), path.stat().st_mode
+    else:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+        if mode is not None:
+            draft.chmod(mode)
+            draft.replace(path)
+    except FileExistsError:
+        raise
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ _STOP = frozenset(
     "a an the of in on at to for from by with and or then it its is are was be me my i you your please can"
     " could would that this as into do does".split()
 )
+_READ = 4_000  # characters of a goal; the patterns below take the square of a word's length
 _CLAUSES = re.compile(
     r"(?:[,;.]\s+|\s+)(?:and then|then|and|after that|afterwards)\s+|[;.]\s+", re.IGNORECASE
 )
@@ -37,6 +38,7 @@ def rank(goal: str, tools: Sequence[Tool]) -> list[Tool]:
 
     Ties keep the order given, so the result is deterministic.
     """
+    goal = goal[:_READ]
     clauses = [goal, *(part for part in _CLAUSES.split(goal) if part.strip() and part != goal)]
     texts = [_features(_about(each)) for each in tools]
     rarity = _rarity(texts)

@@ -61,7 +61,10 @@ def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
     text = read_text(ctx, name)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise ToolError(f"{name} is not a table: {error}") from None
     if not rows:
         raise ToolError(f"{name} is empty")
     return [cell.strip() for cell in rows[0]], rows[1:]

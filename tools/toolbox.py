@@ -62,16 +62,16 @@ def tools_from_file(file: Path) -> list[Tool]:
         UsageError: the file is missing, does not import, or defines no tool.
     """
     if not file.is_file():
-        raise UsageError(f"tools file {file} does not exist")
+        raise UsageError(f"tools file {file} is a folder or does not exist")
     spec = importlib.util.spec_from_file_location(f"autoagent_user_tools_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UsageError(f"tools file {file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except UsageError:
-        raise
-    except Exception as error:
+    except UsageError as error:
+        raise UsageError(f"tools file {file}: {error}") from error
+    except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = f", line {frames[-1].lineno}" if frames else ""
         raise UsageError(f"tools file {file}{line}: {type(error).__name__}: {error}") from error

@@ -19,7 +19,9 @@ from typer.exceptions import TyperException
 from autoagent.cli import chat, evals, finetune, memory, models, run, runs, tools
 from autoagent.cli.console import clean
 from autoagent.cli.exits import Exit
+from autoagent.cli.options import named
 from autoagent.cli.parts import Parts
+from autoagent.cli.streams import give_up_stdout, usable_streams
 from autoagent.errors import AutoagentError, UsageError
 
 __all__ = ["Exit", "Parts", "app", "main"]
@@ -47,12 +49,17 @@ def _autoagent(
     home: Annotated[
         Path | None,
         typer.Option(
-            "--home", metavar="DIR", envvar="AUTOAGENT_HOME", help="Folder of records, memory and versions."
+            "--home",
+            metavar="DIR",
+            envvar="AUTOAGENT_HOME",
+            parser=named,
+            help="Folder of records, memory and versions.",
         ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """A local agent that gets better at your work."""
+    _need_a_folder()
     ctx.obj = ctx.obj or Parts()
     if home is not None:
         ctx.obj.chosen_home = home
@@ -70,25 +77,23 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
         arguments: What stands after ``autoagent``; by default what was typed.
         parts: What commands are built from; by default the real ones.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # a terminal that lacks a letter gets a question mark, not a crash
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    with _sigterm_interrupts() as received:
+    with usable_streams(), _signals_interrupt() as received:
         try:
             code = _translated(list(sys.argv[1:] if arguments is None else arguments), parts or Parts())
-            sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
+            give_up_stdout()
             return Exit.BROKEN_PIPE
-    return Exit.TERMINATED if received and code == Exit.INTERRUPTED else code
+    return _SIGNALS[signal.Signals(received[0])] if received and code == Exit.INTERRUPTED else code
 
 
 def _translated(arguments: list[str], parts: Parts) -> int:
     """Run the command; errors made for the user become one line, all others keep their traceback."""
     try:
-        return int(app(arguments, prog_name="autoagent", standalone_mode=False, obj=parts) or Exit.OK)
+        code = app(arguments, prog_name="autoagent", standalone_mode=False, obj=parts)
+        sys.stdout.flush()
+        return int(code or Exit.OK)
     except TyperException as problem:
-        return _fail(problem.format_message(), Exit.USAGE)
+        return _misused(problem)
     except UsageError as problem:
         return _fail(str(problem), Exit.USAGE)
     except AutoagentError as problem:
@@ -97,15 +102,33 @@ def _translated(arguments: list[str], parts: Parts) -> int:
         return _fail("the input ended before an answer was given", Exit.ERROR)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        raise
     except SystemExit as leaving:  # how rich and typer take a broken pipe
         if isinstance(leaving.__context__, BrokenPipeError):
             raise leaving.__context__ from None
         raise
+    except BrokenPipeError:
+        raise
     except Exception:
         traceback.print_exc()
         return Exit.ERROR
+
+
+def _need_a_folder() -> None:
+    """Nothing works in a folder that was deleted while a shell stood in it."""
+    try:
+        os.getcwd()
+    except OSError as problem:
+        raise UsageError(f"the current folder cannot be used ({problem.strerror}): cd to another") from None
+
+
+def _misused(problem: TyperException) -> Exit:
+    """What was typed is no command of ours."""
+    message = problem.format_message().rstrip(". ")
+    if not message:  # a group without a command: its help was printed
+        return Exit.USAGE
+    context = getattr(problem, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    return _fail(message + hint, Exit.USAGE)
 
 
 def _fail(message: str, code: Exit) -> Exit:
@@ -113,21 +136,28 @@ def _fail(message: str, code: Exit) -> Exit:
     return code
 
 
+_SIGNALS = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}
+
+
 @contextmanager
-def _sigterm_interrupts() -> Iterator[list[int]]:
-    """Let SIGTERM end a run as Ctrl-C does; yields a list that then has the signal in it."""
+def _signals_interrupt() -> Iterator[list[int]]:
+    """Let SIGTERM, and the closing of the terminal, end a run as Ctrl-C does.
+
+    Yields a list that then has the signal in it. A signal that is ignored (``nohup``) stays ignored.
+    """
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield received
-        return
+    before = {}
+    with suppress(ValueError):  # not in the main thread
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, interrupt)
     try:
         yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

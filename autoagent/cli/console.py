@@ -81,7 +81,10 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
 
 def _whole_call(request: Request) -> Text:
     """Nothing is cut here: people must see what they say yes to."""
-    given = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in request.arguments.items()]
+    given = [
+        f"{key}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in request.arguments.items()
+    ]
     return Text(clean(f"{request.tool}({', '.join(given)})"), style="not bold default")
 
 

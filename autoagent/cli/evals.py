@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from autoagent.cli import console
 from autoagent.cli.options import ReportFormat
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
+from autoagent.cli.streams import json_line, only_results
 from autoagent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,15 +43,16 @@ def evaluate(
 
     parts = parts_of(ctx)
     tasks = limited(find_suite(suite), limit)
-    report = _run(parts, tasks, parts.config["model"] if model is None else model, seeds)
-    before = _run(parts, tasks, baseline, seeds) if baseline else None
+    with only_results(output_format is ReportFormat.JSON):
+        report = _run(parts, tasks, parts.config["model"] if model is None else model, seeds)
+        before = None if baseline is None else _run(parts, tasks, baseline, seeds)
     comparison = compare(before, report) if before else None
     if output_format is ReportFormat.JSON:
         found: dict[str, Any] = report.model_dump(mode="json")
         if before and comparison:
             found["baseline"] = before.model_dump(mode="json")
             found["comparison"] = comparison.model_dump(mode="json")
-        print(json.dumps(found, ensure_ascii=False))
+        print(json_line(found))
         return
     screen = console.out()
     print_report(report, screen)

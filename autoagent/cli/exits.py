@@ -18,6 +18,7 @@ class Exit(IntEnum):
     DENIED = 5  # needed an effect that was refused
     DECLINED = 6  # the model says that it cannot do this
     BUDGET = 124  # max_steps, max_tokens or timeout
+    HUNG_UP = 129  # SIGHUP: the terminal was closed
     INTERRUPTED = 130  # Ctrl-C
     BROKEN_PIPE = 141  # whoever read the output went away
     TERMINATED = 143  # SIGTERM
@@ -40,6 +41,8 @@ _BY_ENDING: dict[Ending, Exit] = {
 def of_run(ending: Ending | None, verdict: Verdict, *, checked: bool) -> Exit:
     """The exit code of a run: its ending decides; a finished run with a check must have passed it.
 
+    A check that could not judge is one that was not given as it should be.
+
     Args:
         ending: None (a run that has none) counts as an error.
         verdict: What the check said.
@@ -48,5 +51,5 @@ def of_run(ending: Ending | None, verdict: Verdict, *, checked: bool) -> Exit:
     if ending is None:
         return Exit.ERROR
     if ending == "finished" and checked and verdict.status != "verified":
-        return Exit.REFUTED
+        return Exit.REFUTED if verdict.status == "refuted" else Exit.USAGE
     return _BY_ENDING[ending]

@@ -16,6 +16,7 @@ from autoagent.cli.exits import Exit
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
+from autoagent.cli.streams import json_line, only_results
 
 if TYPE_CHECKING:
     from autoagent.config import Limits
@@ -68,7 +69,8 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
 
     parts = parts_of(ctx)
     suite, config = find_suite(options.suite), options.config(parts.limits)
-    with Screen(console.err()) as screen:
+    as_text = options.output_format is ReportFormat.TEXT
+    with only_results(not as_text), Screen(console.err()) as screen:
         screen.busy("reading the verified runs")
         result = learn(
             parts.home,
@@ -77,10 +79,10 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
             config=config,
             on_progress=lambda progress: screen.busy(progress_line(progress)),
         )
-    if options.output_format is ReportFormat.JSON:
-        print(result.model_dump_json())
-    else:
+    if as_text:
         _print(result, console.out())
+    else:
+        print(json_line(result.model_dump(mode="json")))
     raise typer.Exit(Exit.OK if result.promoted else Exit.REFUTED)
 
 

@@ -12,11 +12,15 @@ from rich.text import Text
 
 from autoagent.cli import console
 from autoagent.cli.parts import Parts, parts_of
-from autoagent.models.versions import EMBEDDED, Version, Versions, fingerprint
+from autoagent.cli.streams import json_line
+from autoagent.errors import ModelError
+from autoagent.models.fingerprint import fingerprint
+from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 
 app = typer.Typer(help="See model versions, choose one, go back.", no_args_is_help=True)
 
+NOTHING = "?"  # is in use: the pointer is damaged
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -24,15 +28,29 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_models(ctx: typer.Context, as_json: Json = False) -> None:
     """List the versions, oldest first; an arrow points to the one in use."""
     versions = Versions(parts_of(ctx).home)
-    current, found = versions.current(), versions.list()
+    current, found, damaged = _in_use(versions), versions.list(), versions.damaged()
     if as_json:
-        shown = {"current": current, "versions": [each.model_dump() for each in found]}
-        print(json.dumps(shown, ensure_ascii=False))
+        in_use = None if current == NOTHING else current
+        shown = {"current": in_use, "versions": [each.model_dump() for each in found], "damaged": damaged}
+        print(json_line(shown))
         return
     screen = console.out()
     screen.print(_line(EMBEDDED, current, "shipped with autoagent"), soft_wrap=True)
     for version in found:
         screen.print(_line(version.name, current, _about(version)), soft_wrap=True)
+    for name, problem in damaged.items():
+        screen.print(_line(name, current, f"damaged: {problem}"), soft_wrap=True)
+    if current not in (EMBEDDED, *damaged, *(version.name for version in found)):
+        advice = "choose one with `autoagent models use`"
+        console.err().print(f"No version is in use that is there ({current}): {advice}", soft_wrap=True)
+
+
+def _in_use(versions: Versions) -> str:
+    """What the pointer names; a question mark where it names nothing."""
+    try:
+        return versions.current()
+    except ModelError:
+        return NOTHING
 
 
 def _line(name: str, current: str, about: str) -> Text:
@@ -57,7 +75,7 @@ def info(
     """Show what is known about a model: its files, lineage, data and gate."""
     facts = _facts(parts_of(ctx), name)
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json_line(facts))
         return
     screen = console.out()
     width = max(map(len, facts))
@@ -71,9 +89,9 @@ def _facts(parts: Parts, name: str) -> dict[str, Any]:
     versions = Versions(parts.home)
     wanted = versions.current() if name == "current" else name
     source = versions.resolve(wanted)
-    facts: dict[str, Any] = {"name": wanted, "in use": wanted == versions.current(), "source": str(source)}
-    if not isinstance(source, Path):
-        return facts
+    if not isinstance(source, Path) or not (source / "config.json").is_file():
+        raise ModelError(f"there is no model version or model folder {wanted!r}; see `autoagent models list`")
+    facts: dict[str, Any] = {"name": wanted, "in use": wanted == _in_use(versions), "source": str(source)}
     if source.parent == versions.folder:
         facts |= versions.get(wanted).model_dump()
         facts["prompts"] += (
@@ -93,7 +111,7 @@ def use(
 ) -> None:
     """Use this version from now on."""
     versions = Versions(parts_of(ctx).home)
-    before = versions.current()
+    before = _in_use(versions)
     versions.use(name)
     print(f"now in use: {versions.current()} (before: {before})")
 
@@ -102,7 +120,7 @@ def use(
 def rollback(ctx: typer.Context) -> None:
     """Go back to the version that was in use before."""
     versions = Versions(parts_of(ctx).home)
-    before = versions.current()
+    before = _in_use(versions)
     print(f"now in use: {versions.rollback()} (before: {before})")
 
 

@@ -15,7 +15,7 @@ import typer
 
 from autoagent.agent import Agent
 from autoagent.cli.parts import Parts
-from autoagent.config import Limits, Sampling
+from autoagent.config import LARGEST_SEED, Limits, Sampling
 from autoagent.errors import UsageError
 from autoagent.security import Approve
 from autoagent.tools import Tool, tools_from_file
@@ -23,6 +23,13 @@ from autoagent.tools import Tool, tools_from_file
 Options = TypeVar("Options")
 Command = Callable[[typer.Context, Options], None]
 Option = typer.Option
+
+
+def named(name: str | Path) -> Path:
+    """A path as it was typed; an empty one (``-w "$UNSET"``) must not mean the current folder."""
+    if not str(name):
+        raise typer.BadParameter("the name is empty")
+    return Path(name)
 
 
 class OutputFormat(StrEnum):
@@ -79,7 +86,8 @@ class AgentOptions:
     """What an agent is made with, for ``run`` and ``chat``. None: the configuration decides."""
 
     workspace: Annotated[
-        Path, Option("--workspace", "-w", metavar="DIR", help="Folder the agent may read and write.")
+        Path,
+        Option("--workspace", "-w", metavar="DIR", parser=named, help="Folder the agent may read and write."),
     ] = Path(".")
     model: Annotated[
         str | None, Option("--model", "-m", metavar="MODEL", help="Version name, model folder or hub id.")
@@ -90,8 +98,10 @@ class AgentOptions:
     tools: Annotated[
         list[Path], Option("--tools", metavar="FILE.py", help="Python file with your own tools. Repeatable.")
     ] = field(default_factory=list)
-    seed: Annotated[int | None, Option(min=0, help="Seed of everything that draws.")] = None
-    temperature: Annotated[float, Option(min=0, help="0 is greedy; 1 samples as the model would.")] = 0.0
+    seed: Annotated[int | None, Option(min=0, max=LARGEST_SEED, help="Seed of everything that draws.")] = None
+    temperature: Annotated[
+        float, Option(min=0, max=100, help="0 is greedy; 1 samples as the model would.")
+    ] = 0.0
     yes: Annotated[bool, Option("--yes", help="Say yes to every request for permission.")] = False
     no_memory: Annotated[bool, Option("--no-memory", help="Do without long-term memory.")] = False
 
@@ -105,7 +115,7 @@ class AgentOptions:
         given = {"max_steps": self.max_steps, "max_tokens": self.max_tokens, "timeout": self.timeout}
         limits = {key: config[key] for key in Limits.model_fields}
         limits |= {key: value for key, value in given.items() if value is not None}
-        if limits["timeout"] <= 0:
+        if not limits["timeout"] > 0:  # nor is "nan"
             raise UsageError(f"--timeout {limits['timeout']:g} is no time at all: give seconds above 0")
         seed = config["seed"] if self.seed is None else self.seed
         return Agent(

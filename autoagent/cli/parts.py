@@ -11,7 +11,8 @@ from typing import Any
 import typer
 
 from autoagent.config import Limits
-from autoagent.home import load_config, project_home
+from autoagent.errors import UsageError
+from autoagent.home import expanded, load_config, project_home
 from autoagent.models.protocol import Model
 
 
@@ -30,8 +31,15 @@ class Parts:
 
     @cached_property
     def home(self) -> Path:
-        """Where records, memory and versions live; it may not exist yet."""
-        return self.chosen_home.expanduser().absolute() if self.chosen_home else project_home()
+        """Where records, memory and versions live; it may not exist yet.
+
+        Raises:
+            UsageError: something that is no folder stands there.
+        """
+        home = expanded(self.chosen_home).absolute() if self.chosen_home else project_home()
+        if home.exists() and not home.is_dir():
+            raise UsageError(f"{home} is a file: choose a folder with --home or AUTOAGENT_HOME")
+        return home
 
     @cached_property
     def config(self) -> dict[str, Any]:

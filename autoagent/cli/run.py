@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import subprocess
 import sys
@@ -17,8 +17,9 @@ import typer
 from autoagent import events, goal
 from autoagent.cli import console, exits
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, takes
-from autoagent.cli.parts import parts_of
+from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
+from autoagent.cli.streams import Put, json_line, only_results
 from autoagent.errors import UsageError
 from autoagent.events import Event
 from autoagent.goal import Check, Goal
@@ -58,18 +59,23 @@ class RunOptions(AgentOptions):
 @takes(RunOptions)
 def run(ctx: typer.Context, options: RunOptions) -> None:
     """Work on a goal until it is reached, declined, or out of budget."""
-    wanted = Goal(_goal_text(options), _check(options))
-    progress = console.out() if options.output_format is OutputFormat.TEXT else console.err()
-    with Screen(progress) as screen:
+    parts = parts_of(ctx)
+    wanted = Goal(_goal_text(options), _check(options, parts))
+    as_text = options.output_format is OutputFormat.TEXT
+    progress = console.out() if as_text else console.err()
+    with only_results(options.quiet or not as_text) as put, Screen(progress) as screen:
         if not options.quiet:
             screen.busy("loading the model")
         asking = console.err() if options.quiet else progress
         approve = console.approver(asking, yes=options.yes, pause=screen.pause)
-        with options.agent(parts_of(ctx), approve) as agent:
-            show, fault = _shower(options, screen), Fault()
+        with options.agent(parts, approve) as agent:
+            show, fault = _shower(options, screen, put), Fault()
             closed = follow(agent.events(wanted), fault.watch, show)
-    _conclude(closed, options, fault)
-    raise typer.Exit(exits.of_run(closed.ending, closed.verdict, checked=wanted.check is not None))
+        _conclude(closed, options, fault, put)
+    code = exits.of_run(closed.ending, closed.verdict, checked=wanted.check is not None)
+    if code == exits.Exit.USAGE:
+        raise UsageError(closed.verdict.reason)
+    raise typer.Exit(code)
 
 
 def follow(stream: Iterator[Event], *viewers: Callable[[Event], None]) -> Trajectory:
@@ -97,22 +103,32 @@ def follow(stream: Iterator[Event], *viewers: Callable[[Event], None]) -> Trajec
 
 
 class Fault:
-    """Finds out which tool was running when a run ended with ``error``."""
+    """Finds out which tool was running when a run ended with ``error``, and what else went wrong."""
 
     def __init__(self) -> None:
         self._running: ToolCall | None = None
         self.line = ""
+        self.notes: list[str] = []
 
     def watch(self, event: Event) -> None:
         if isinstance(event, events.Called):
             self._running = event.call
         elif isinstance(event, events.Observed):
             self._running = None
+        elif isinstance(event, events.Note):
+            self.notes.append(event.text)
         elif isinstance(event, events.Ended) and event.ending == "error":
-            what = (event.error.strip().splitlines() or ["unknown"])[-1]
+            what = _exception_of(event.error)
             self.line = (
                 f"tool {self._running.name} raised {what}" if self._running else f"the run failed: {what}"
             )
+
+
+def _exception_of(trace: str) -> str:
+    """The line of a traceback that names the exception; its message may go on over more lines."""
+    lines = trace.strip().splitlines() or ["unknown"]
+    last = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+    return next((line for line in lines[last + 1 :] if not line.startswith("  ")), lines[-1])
 
 
 def outcome(run: Trajectory) -> dict[str, Any]:
@@ -134,35 +150,44 @@ def tell_error(fault: Fault, run_id: str) -> None:
     console.err().print(console.clean(line), style="red", soft_wrap=True)
 
 
-def _shower(options: RunOptions, screen: Screen) -> Show:
+def _shower(options: RunOptions, screen: Screen, put: Put) -> Show:
     """What is done with each event."""
     if options.output_format is OutputFormat.STREAM_JSON:
-        return lambda event: _print_json_line(event, screen)
+        return lambda event: _put_event(event, screen, put)
     if options.quiet:
         return lambda event: None
     return screen.show
 
 
-def _print_json_line(event: Event, screen: Screen) -> None:
+def _put_event(event: Event, screen: Screen, put: Put) -> None:
     screen.pause()
     if not isinstance(event, events.Closed):  # the result line says the rest, the record all of it
-        print(event.model_dump_json(), flush=True)
+        put(json_line(event.model_dump(mode="json")))
 
 
-def _conclude(run: Trajectory, options: RunOptions, fault: Fault) -> None:
+def _conclude(run: Trajectory, options: RunOptions, fault: Fault, put: Put) -> None:
     """What is said after the last event."""
     if options.output_format is OutputFormat.JSON:
-        print(json.dumps(outcome(run), ensure_ascii=False))
+        put(json_line(outcome(run)))
     elif options.output_format is OutputFormat.STREAM_JSON:
-        print(json.dumps({"type": "result", **outcome(run)}, ensure_ascii=False))
+        put(json_line({"type": "result", **outcome(run)}))
     elif options.quiet and run.answer is not None:
-        print(run.answer)
+        put(run.answer)
     if fault.line:
         tell_error(fault, run.run_id)
-    elif options.quiet and run.verdict.status == "refuted":
-        console.err().print(console.clean(f"autoagent: refuted: {run.verdict.reason}"), soft_wrap=True)
-    elif options.quiet and run.ending != "finished":
-        console.err().print(f"autoagent: the run ended with {run.ending}", soft_wrap=True)
+    elif options.quiet:
+        _tell_quietly(run, fault)
+
+
+def _tell_quietly(run: Trajectory, fault: Fault) -> None:
+    """One line for what is not as it should be, where nothing else is shown."""
+    line = ""
+    if run.verdict.status == "refuted":
+        line = f"refuted: {run.verdict.reason}"
+    elif run.ending != "finished":
+        line = f"the run ended with {run.ending}" + "".join(f": {note}" for note in fault.notes[-1:])
+    if line:
+        console.err().print(console.clean(f"autoagent: {' '.join(line.split())}"), soft_wrap=True)
 
 
 def _goal_text(options: RunOptions) -> str:
@@ -174,9 +199,7 @@ def _goal_text(options: RunOptions) -> str:
         problem = "no goal was given" if not any(given) else "more than one goal was given"
         raise UsageError(f"{problem}: use exactly one of --goal TEXT, --goal-file FILE, and - for stdin")
     if options.goal is not None:
-        if not _encodable(options.goal):
-            raise UsageError("the goal is not valid UTF-8 text")
-        return options.goal
+        return _as_typed(options.goal)
     source = str(options.goal_file or "stdin")
     try:
         raw = options.goal_file.read_bytes() if options.goal_file else sys.stdin.buffer.read()
@@ -188,15 +211,15 @@ def _goal_text(options: RunOptions) -> str:
         raise UsageError(f"goal file {source} cannot be read: {error.strerror}") from None
 
 
-def _encodable(text: str) -> bool:
+def _as_typed(text: str) -> str:
+    """The text of an argument; in a locale of plain ASCII Python hands UTF-8 over in pieces."""
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:  # another locale has decoded it already, or it is no text: Goal will say so
+        return text
 
 
-def _check(options: RunOptions) -> Check | None:
+def _check(options: RunOptions, parts: Parts) -> Check | None:
     """``--check``, ``--expect``, or both: then both must hold."""
     checks: list[tuple[str, Check]] = []
     if options.expect is not None:
@@ -207,7 +230,8 @@ def _check(options: RunOptions) -> Check | None:
         if not options.check.strip():
             raise UsageError("--check is empty: give a shell command")
         _must_exist(options.check)
-        checks.append((f"--check {options.check}", goal.command(options.check)))
+        checking = goal.command(options.check, timeout=parts.config["check_timeout"])
+        checks.append((f"--check {options.check}", checking))
     if not checks:
         return None
 

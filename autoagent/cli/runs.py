@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from enum import StrEnum
 from typing import Annotated
@@ -13,6 +12,7 @@ from rich.text import Text
 from autoagent.cli import console
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, replay, seconds
+from autoagent.cli.streams import json_line
 from autoagent.store import RunSummary, Store
 
 app = typer.Typer(help="See and rate recorded runs.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def list_runs(
     """List the runs, newest first."""
     found = Store(parts_of(ctx).home).runs(limit=number)
     if as_json:
-        print(json.dumps([run.model_dump() for run in found], ensure_ascii=False))
+        print(json_line([run.model_dump() for run in found]))
         return
     if not found:
         console.err().print('No runs yet. Start one: autoagent run --goal "…"', soft_wrap=True)
@@ -66,7 +66,7 @@ def show(ctx: typer.Context, run: Run = "last", as_json: Json = False) -> None:
     """Show a run: goal, plan, steps, answer, verdict."""
     trajectory = Store(parts_of(ctx).home).load(run)
     if as_json:
-        print(trajectory.model_dump_json())
+        print(json_line(trajectory.model_dump(mode="json")))
         return
     out = console.out()
     screen = Screen(out)

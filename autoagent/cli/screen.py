@@ -193,7 +193,7 @@ class Screen:
         console = self._console
         lines = body.split("\n", allow_blank=True)
         if console.is_terminal:
-            width = max(16, console.width - GUTTER)
+            width = max(8, console.width - GUTTER)
             lines = type(lines)(piece for line in lines for piece in (line.wrap(console, width) or [line]))
         for number, line in enumerate(lines):
             line.rstrip()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from autoagent.cli import console
 from autoagent.cli.exits import Exit
-from autoagent.cli.options import custom_tools
+from autoagent.cli.options import custom_tools, named
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.errors import Denied, InvalidCall, ToolError, UsageError
 from autoagent.memory import LazyMemory
@@ -80,9 +80,9 @@ def call(
     ctx: typer.Context,
     name: Name,
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Like {"path": "notes.txt"}.')] = "{}",
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", metavar="DIR", help="Its folder.")] = Path(
-        "."
-    ),
+    workspace: Annotated[
+        Path, typer.Option("--workspace", "-w", metavar="DIR", parser=named, help="Its folder.")
+    ] = Path("."),
     tools: Files = None,
     yes: Annotated[bool, typer.Option("--yes", help="Say yes to requests for permission.")] = False,
 ) -> None:

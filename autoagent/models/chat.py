@@ -44,7 +44,7 @@ def render(
         text = tokenizer.apply_chat_template(
             list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
         )
-    except TemplateError as error:
+    except (TemplateError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"the model's chat template refuses this conversation: {error}") from error
     return str(text)
 
@@ -54,6 +54,9 @@ def audit(tokenizer: Any, stops: Sequence[int]) -> Audit:
 
     ``stops`` are the ids that the model's configuration says end its output.
     """
+    asked = render(tokenizer, [_ASK], (), ask=True)  # a template that cannot do this is of no use
+    if _ASK["content"] not in asked:
+        raise ModelError("the model's chat template leaves out what the user says; mend chat_template.jinja")
     plain = _try(tokenizer, [_ASK, {"role": "assistant", "content": _SAID}], ())
     tail = plain.partition(_SAID)[2]
     after = tokenizer.encode(tail, add_special_tokens=False)[:1] if tail else []
@@ -105,5 +108,5 @@ def _try(
 ) -> str:
     try:
         return render(tokenizer, messages, tools, ask=ask)
-    except (ModelError, TypeError, ValueError, KeyError):
+    except ModelError:
         return ""

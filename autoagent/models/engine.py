@@ -16,17 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from numpy.typing import NDArray
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as hub_logging
 from transformers.utils.hub import cached_file
 
 from autoagent.errors import ModelError
+from autoagent.home import expanded
 from autoagent.models.fast import FastKeysValues, FastQwen3
 
 SMALL = 100_000_000  # parameters; below it, float32 costs little and is exact
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 class Engine:
@@ -58,7 +61,10 @@ class Engine:
                 out = self.model(batch, past_key_values=cache.past, use_cache=True, logits_to_keep=keep)
                 cache.length += len(ids)
                 rows = out.logits[0].float().cpu()
-            return np.asarray(rows.numpy(), dtype=np.float32)
+            found = np.asarray(rows.numpy(), dtype=np.float32)
+        if np.isnan(found).any():
+            raise ModelError(f"the model in {self.folder} computes no numbers (NaN): its weights are damaged")
+        return found
 
 
 class KeysValues:
@@ -130,7 +136,7 @@ class _Grown(DynamicLayer):
 def load_engine(source: str | Path, *, device: str, dtype: str, trust_remote_code: bool) -> Engine:
     """Load a folder or a hub id; raise ModelError with one line for anything that cannot be used."""
     where = str(source)
-    local = Path(source).expanduser()
+    local = expanded(source)
     if local.exists():
         _check_folder(local)
         where = str(local)
@@ -138,6 +144,7 @@ def load_engine(source: str | Path, *, device: str, dtype: str, trust_remote_cod
         raise ModelError(f"no model folder at {where}; give an existing folder, a version name or a hub id")
     options = {"trust_remote_code": trust_remote_code, "local_files_only": local.exists()}
     with quiet():
+        _check_hub(where, local)
         tokenizer = _load_tokenizer(where, options)
         model = _load_weights(where, options)
         folder = local if local.exists() else Path(str(cached_file(where, "config.json"))).parent
@@ -159,9 +166,39 @@ def _check_folder(folder: Path) -> None:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise ModelError(f"no tokenizer in {folder}: tokenizer.json is missing")
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         raise ModelError(f"{folder / 'config.json'} is not valid JSON: {_line(error)}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{folder / 'config.json'} is no model's configuration: it must be a JSON object")
+    for file in sorted(folder.glob("*.safetensors")):
+        _check_weights(file)
+
+
+def _check_weights(file: Path) -> None:
+    """Read the table of contents: it tells a file that is cut short, or something else altogether."""
+    try:
+        with safe_open(file, framework="np"):
+            pass
+    except Exception as error:  # SafetensorError and OSError
+        raise ModelError(
+            f"{file} is damaged or no safetensors file ({_line(error)}): copy or download it again"
+        ) from error
+
+
+def _check_hub(where: str, local: Path) -> None:
+    """A name that is no folder is a hub id; say so where nothing is found under it."""
+    if local.exists():
+        return
+    if isinstance(try_to_load_from_cache(where, "config.json"), str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(where, "config.json"), timeout=10)  # unlike a download, tries once
+    except Exception as error:  # offline, no such model, no right to it
+        raise ModelError(
+            f"there is no model {where}: no folder, no version of this project, "
+            f"and no hub model that can be had ({_line(error)})"
+        ) from error
 
 
 def _load_tokenizer(where: str, options: dict[str, Any]) -> Any:
@@ -177,11 +214,20 @@ def _load_tokenizer(where: str, options: dict[str, Any]) -> Any:
 def _load_weights(where: str, options: dict[str, Any]) -> Any:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            where, dtype="auto", use_safetensors=True, output_loading_info=True, **options
+            where,
+            dtype="auto",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told, and refused below with a better message
+            **options,
         )
         model, told = loaded
     except Exception as error:  # SafetensorError, OSError, ValueError, KeyError: all mean the same here
         raise ModelError(f"the model {where} cannot be loaded: {_line(error)}") from error
+    if told.get("mismatched_keys"):
+        name, found, wanted = sorted(told["mismatched_keys"])[0]
+        shapes = f"{name} is {tuple(found)}, not {tuple(wanted)}"
+        raise ModelError(f"the weights in {where} do not fit its config.json: {shapes}")
     if told["missing_keys"]:
         missing = sorted(told["missing_keys"])
         raise ModelError(
@@ -231,6 +277,9 @@ def _bfloat16_pays() -> bool:
 def quiet() -> Iterator[None]:
     """Keep progress bars and advice of transformers off the screen; errors come as exceptions."""
     level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.CRITICAL)
     hub_logging.set_verbosity(logging.CRITICAL)
     hub_logging.disable_progress_bar()
     try:
@@ -239,6 +288,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         hub_logging.set_verbosity(level)
+        hub.setLevel(hub_level)
         if bars:
             hub_logging.enable_progress_bar()
 

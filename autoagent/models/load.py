@@ -29,7 +29,10 @@ def load_model(spec: str | Path | None, home: Path | None = None) -> Model:
         raise UsageError(f"{name}: remote models come with a later version; name a model folder or hub id")
     if name == "":
         raise ModelError("the model's name is empty: give a version, a model folder or a hub id")
-    source = Versions(home or project_home()).resolve(name)
+    versions = Versions(home or project_home())
+    source = versions.resolve(name)
+    if isinstance(source, Path) and source.parent == versions.folder:
+        versions.verify(source.name, fresh=False)
     from autoagent.models.local import LocalModel
 
     return LocalModel.load(source, prompts=prompt_hash())

@@ -17,12 +17,12 @@ from autoagent.config import Sampling
 from autoagent.errors import ContextFull
 from autoagent.models.chat import Audit, audit, render
 from autoagent.models.engine import Engine, load_engine
+from autoagent.models.fingerprint import fingerprint
 from autoagent.models.grammar import Grammars
 from autoagent.models.guide import Free, Guide
 from autoagent.models.parsing import split_calls, split_reasoning
 from autoagent.models.protocol import Calls, Expect, Json, ToolSchema
 from autoagent.models.sampling import draw, log_softmax
-from autoagent.models.versions import fingerprint
 from autoagent.models.vocabulary import Floats, Vocabulary
 from autoagent.trajectory import Counts, Message, Reply, TokenTrace
 

@@ -10,15 +10,14 @@ Light to import: nothing here loads a model.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +25,13 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autoagent.errors import ModelError, StoreError
+from autoagent.home import expanded
+from autoagent.models.fingerprint import fingerprint, shaping_files
 
 EMBEDDED = "embedded"
 WEIGHTS = Path(__file__).resolve().parent.parent / "nano" / "weights"
 _MANIFEST = "version.json"
 _NAME = re.compile(r"v([0-9]+)-[0-9a-f]{8}")
-_SHAPING = (  # files that shape a model's answers, beside *.safetensors
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "adapter_config.json",
-)
 
 
 class Version(BaseModel):
@@ -71,16 +58,33 @@ class Versions:
         self.folder = home / "models"
 
     def list(self) -> tuple[Version, ...]:
-        """All versions, oldest first, without the embedded model."""
+        """All versions that can be read, oldest first, without the embedded model."""
+        found = []
+        for name in self._names():
+            with contextlib.suppress(ModelError):
+                found.append(self.get(name))
+        return tuple(found)
+
+    def damaged(self) -> dict[str, str]:
+        """What is wrong with the versions that cannot be read, by name."""
+        wrong = {}
+        for name in self._names():
+            try:
+                self.get(name)
+            except ModelError as problem:
+                wrong[name] = str(problem)
+        return wrong
+
+    def _names(self) -> Sequence[str]:
         if not self.folder.is_dir():
             return ()
-        names = [entry.name for entry in self.folder.iterdir() if _NAME.fullmatch(entry.name)]
-        return tuple(self.get(name) for name in sorted(names, key=_number))
+        found = (path.name for path in self.folder.iterdir())
+        return sorted((name for name in found if _NAME.fullmatch(name)), key=_number)
 
     def get(self, name: str) -> Version:
         """Read a version's manifest; ModelError if there is none or it cannot be read."""
         path = self.folder / name / _MANIFEST
-        if not _NAME.fullmatch(name) or not path.is_file():
+        if not _NAME.fullmatch(name) or not path.parent.is_dir():
             raise ModelError(
                 f"no model version {name!r} in {self.folder}; `autoagent models list` shows them"
             )
@@ -88,7 +92,7 @@ class Versions:
             return Version.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise ModelError(
-                f"the manifest {path} cannot be read; remove the version or restore the file"
+                f"the manifest {path} is missing or damaged; restore the file or remove the version's folder"
             ) from error
 
     def path(self, name: str) -> Path:
@@ -108,10 +112,10 @@ class Versions:
         with self._locked():
             draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
             try:
-                for path in _shaping_files(source):
+                for path in shaping_files(source):
                     shutil.copyfile(path, draft / path.name)
                 code = fingerprint(draft, prompts=manifest.get("prompts", ""), fresh=True)
-                numbers = [_number(version.name) for version in self.list()]
+                numbers = [_number(name) for name in self._names()]
                 name = f"v{max(numbers, default=0) + 1}-{code[:8]}"
                 version = Version(name=name, hash=code, **{"created": time.time(), **manifest})
                 (draft / _MANIFEST).write_text(version.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -139,35 +143,41 @@ class Versions:
         return version
 
     def current(self) -> str:
-        """The name of the version in use: ``embedded`` where none was chosen."""
-        pointer = _read(self.folder / "current")
-        return EMBEDDED if pointer is None else pointer.decode("utf-8").strip()
+        """The name of the version in use: ``embedded`` where none was chosen.
+
+        Raises ModelError if the pointer names none.
+        """
+        name = self._pointer()
+        if name != EMBEDDED and not _NAME.fullmatch(name):
+            raise ModelError(
+                f"{self.folder / 'current'} names no model version: choose one with `autoagent models use`"
+            )
+        return name
 
     def use(self, name: str) -> None:
         """Point to a version (or ``embedded``), atomically; the one before is kept for :meth:`rollback`."""
         if name != EMBEDDED:
             self.verify(name)
         with self._locked():
-            before = self.current()
+            before = self._pointer()
             if before == name:
                 return
-            history = _read(self.folder / "history") or b""
-            _replace(self.folder / "history", history + before.encode("utf-8") + b"\n")
+            self._remember([*self._history(), before])
             self._point(name)
 
     def rollback(self) -> str:
         """Go back to the pointer before the last :meth:`use` and return it; ModelError if there is none."""
         with self._locked():
-            history = (_read(self.folder / "history") or b"").decode("utf-8").splitlines()
-            while history and history[-1] == self.current():  # a use() that was cut short
+            history, now = [*self._history()], self._pointer()
+            while history and history[-1] == now:  # a use() that was cut short
                 history.pop()
             if not history:
-                raise ModelError(f"nothing to roll back to: {self.current()} is the first model in use")
+                raise ModelError(f"nothing to roll back to: {now} is the first model in use")
             before = history.pop()
             if before != EMBEDDED:
                 self.verify(before)
             self._point(before)
-            _replace(self.folder / "history", "".join(f"{name}\n" for name in history).encode("utf-8"))
+            self._remember(history)
         return before
 
     def resolve(self, spec: str | None) -> Path | str:
@@ -183,19 +193,35 @@ class Versions:
                     f"the embedded model is not installed: no weights in {WEIGHTS}; name one with --model"
                 )
             return WEIGHTS
-        if spec in (None, "current") or _NAME.fullmatch(name):
+        if _NAME.fullmatch(name):
             return self.path(name)
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         return folder if folder.exists() else name
 
-    def verify(self, name: str) -> Version:
-        """Hash a version's files again; ModelError if they are not what its manifest says."""
+    def verify(self, name: str, *, fresh: bool = True) -> Version:
+        """Hash a version's files; ModelError if they are not what its manifest says.
+
+        ``fresh=False`` takes the word of an earlier look at a file of the same size and time.
+        """
         version = self.get(name)
-        if fingerprint(self.folder / name, prompts=version.prompts, fresh=True) != version.hash:
+        if fingerprint(self.folder / name, prompts=version.prompts, fresh=fresh) != version.hash:
             raise ModelError(
-                f"the files of model version {name} have changed since it was made; do not use it"
+                f"the files of model version {name} have changed since it was made; restore them, "
+                "or choose another version with `autoagent models use`"
             )
         return version
+
+    def _pointer(self) -> str:
+        pointer = _read(self.folder / "current")
+        return EMBEDDED if pointer is None else pointer.decode("utf-8", "replace").strip()
+
+    def _history(self) -> Sequence[str]:
+        """The pointers before the present one that name versions."""
+        lines = (_read(self.folder / "history") or b"").decode("utf-8", "replace").split()
+        return [line for line in lines if line == EMBEDDED or _NAME.fullmatch(line)]
+
+    def _remember(self, history: Sequence[str]) -> None:
+        _replace(self.folder / "history", "".join(f"{name}\n" for name in history).encode("utf-8"))
 
     def _point(self, name: str) -> None:
         if name == EMBEDDED:
@@ -215,36 +241,6 @@ class Versions:
             raise StoreError(f"cannot write in {self.folder}: {error.strerror or error}") from error
 
 
-def fingerprint(folder: Path, *, prompts: str = "", fresh: bool = False) -> str:
-    """Hash everything in a model folder that shapes its answers, and the prompt set; 64 hex digits.
-
-    The hash of an unchanged file (same size and time) is remembered for the process unless ``fresh``.
-    """
-    total = hashlib.sha256()
-    for path in _shaping_files(folder):
-        total.update(f"{path.name}\0{_file_hash(path, fresh=fresh)}\0".encode())
-    total.update(f"prompts\0{prompts}".encode())
-    return total.hexdigest()
-
-
-def _shaping_files(folder: Path) -> tuple[Path, ...]:
-    paths = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]
-    paths += [folder / name for name in _SHAPING if (folder / name).is_file()]
-    return tuple(sorted(paths, key=lambda path: path.name))
-
-
-def _file_hash(path: Path, *, fresh: bool) -> str:
-    stat = path.stat()
-    remembered = _hash_of.__wrapped__ if fresh else _hash_of
-    return remembered(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _hash_of(path: str, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _number(name: str) -> int:
     found = _NAME.fullmatch(name)
     return int(found[1]) if found else 0
@@ -253,8 +249,10 @@ def _number(name: str) -> int:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _replace(path: Path, content: bytes) -> None:

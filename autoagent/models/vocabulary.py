@@ -47,7 +47,7 @@ class Vocabulary:
         self.permitted[list(ends)] = True
 
     def encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def spell(self, ids: Sequence[int]) -> bytes:
         """The UTF-8 bytes of these tokens, without end-of-turn tokens."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from autoagent.errors import UsageError
 from autoagent.nano.model import NanoConfig, preset
 from autoagent.nano.tokenizer import chat_template, load_tokenizer
+from autoagent.prompts import prompt_hash
 from autoagent.training.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def export(checkpoint: Path, out_dir: Path, *, dtype: Literal["bf16", "fp32"] = 
     tokenizer.save_pretrained(out_dir)
     about = {key: state[key] for key in ("step", "tokens", "seconds", "fraction", "last_loss")} | settings
     about["parameters"] = sum(weight.numel() for weight in weights.values())
+    about["prompts"] = prompt_hash()  # pinned: an edited prompt needs new weights, tests/nano/test_worlds.py
     (out_dir / "training.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return out_dir
 

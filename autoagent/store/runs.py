@@ -6,11 +6,13 @@ import json
 import secrets
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from autoagent.errors import UsageError
+from autoagent.errors import StoreError, UsageError
 from autoagent.snapshots import Snapshots
 from autoagent.store import rows
 from autoagent.store.database import Database, Row, Transaction
@@ -116,22 +118,26 @@ class Store:
 
         Raises:
             UsageError: no run or several runs fit.
+            StoreError: what is recorded of it is damaged.
         """
         with self._database.reading() as read:
             run = _resolved(read, run_id)
             (row,) = read.rows("SELECT * FROM runs WHERE id = ?", (run,))
-            return rows.trajectory(row, _steps(read, run), _verdicts(read, run).latest)
+            with self._told_of_damage(run):
+                return rows.trajectory(row, _steps(read, run), _verdicts(read, run).latest)
 
     def messages(self, run_id: str) -> list[Message]:
         """The conversation: what the run opened with, then each reply and what was appended after it.
 
         Raises:
             UsageError: no run or several runs fit.
+            StoreError: what is recorded of it is damaged.
         """
         with self._database.reading() as read:
             run = _resolved(read, run_id)
             kept = read.rows("SELECT * FROM messages WHERE run = ? ORDER BY number", (run,))
-            steps = _steps(read, run)
+            with self._told_of_damage(run):
+                steps = _steps(read, run)
         said = [(row["after_step"], rows.message(row)) for row in kept]
         conversation = [message for after, message in said if after is None]
         for step in steps:
@@ -191,6 +197,17 @@ class Store:
     def refuted(self, *, suite: str | None = None, model: str | None = None) -> Iterator[Trajectory]:
         """Runs to learn from as negatives, oldest first: those whose latest verdict is refuted."""
         return self._judged("refuted", suite, model)
+
+    @contextmanager
+    def _told_of_damage(self, run: str) -> Iterator[None]:
+        try:
+            yield
+        except (zlib.error, ValueError, TypeError, KeyError) as error:
+            why = " ".join(str(error).split())[:80]
+            raise StoreError(
+                f"the record of run {run} in {self.path} is damaged ({why}): "
+                f"restore a backup; `autoagent runs rate {run} bad` keeps it from being learned from"
+            ) from error
 
     def _judged(self, status: str, suite: str | None, model: str | None) -> Iterator[Trajectory]:
         for run in reversed(self.runs(verdict=status, suite=suite, model=model)):

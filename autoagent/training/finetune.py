@@ -19,7 +19,8 @@ from pydantic import Field
 from autoagent.config import Settings
 from autoagent.errors import ModelError, UsageError
 from autoagent.evals import TaskResult
-from autoagent.models.versions import EMBEDDED, Version, Versions, fingerprint
+from autoagent.models.fingerprint import fingerprint
+from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
 from autoagent.training.dataset import Dataset, DatasetConfig, DataSheet, build_dataset, left_out

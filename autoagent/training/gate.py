@@ -14,8 +14,9 @@ from autoagent.config import Limits, Settings
 from autoagent.errors import ModelError, UsageError
 from autoagent.evals import Comparison, FamilyReport, Report, Suite, TaskResult, compare, run_suite
 from autoagent.evals.stats import mcnemar
+from autoagent.models.fingerprint import fingerprint
 from autoagent.models.protocol import Model
-from autoagent.models.versions import EMBEDDED, Versions, fingerprint
+from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.training.dataset import goal_hash
 from autoagent.trajectory import Data

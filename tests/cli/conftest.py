@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ def cli(
 
 
 DRIVER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
 from autoagent.cli import Parts, main
 from autoagent.models import ScriptedModel
 from autoagent.trajectory import ToolCall
@@ -88,15 +89,16 @@ sys.exit(main(parts=Parts(load=lambda spec, home: ScriptedModel({script}))))
 
 
 @pytest.fixture
-def process(home: Path, workspace: Path) -> Callable[..., subprocess.Popen[str]]:
+def process(home: Path, workspace: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """The same in a process of its own, for signals, pipes and terminals."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(
         *arguments: str, script: str = "[]", env: dict[str, str] | None = None, **streams: Any
     ) -> subprocess.Popen[str]:
         path = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "AUTOAGENT_HOME": str(home), "PYTHONPATH": os.pathsep.join(path)}
-        return subprocess.Popen(
+        running = subprocess.Popen(
             [sys.executable, "-c", DRIVER.format(script=script), *arguments],
             cwd=workspace,
             env={**environment, **(env or {})},
@@ -104,5 +106,10 @@ def process(home: Path, workspace: Path) -> Callable[..., subprocess.Popen[str]]
             encoding="utf-8",
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
         )
+        started.append(running)
+        return running
 
-    return start
+    yield start
+    for running in started:
+        with running:  # closes its pipes and waits for it
+            running.kill()

@@ -60,7 +60,7 @@ def test_a_signal_ends_the_run_with_its_record(
     arguments = ("run", "-g", "Wait for some seconds", "--tools", "mine.py", "--output-format", "stream-json")
     running = process(*arguments, script=WAITING)
     assert running.stdout is not None
-    while '"type":"call"' not in running.stdout.readline():
+    while '"type": "call"' not in running.stdout.readline():
         assert running.poll() is None
     running.send_signal(number)
     out, err = running.communicate(timeout=30)

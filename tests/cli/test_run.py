@@ -147,7 +147,7 @@ def test_a_budget_ending_stays_one_when_the_check_holds() -> None:
 
 
 def test_a_check_that_could_not_judge_did_not_pass() -> None:
-    assert of_run("finished", Verdict(), checked=True) == Exit.REFUTED
+    assert of_run("finished", Verdict(), checked=True) == Exit.USAGE
     assert of_run("finished", Verdict(), checked=False) == Exit.OK
 
 

@@ -256,7 +256,7 @@ def _broken(folder: Path, name: str) -> Path:
     [
         (lambda path: path / "no" / "such" / "folder", "no model folder at"),
         (lambda path: path / "config.json", "is a file"),
-        (lambda path: _broken(path, "*.safetensors"), "cannot be loaded"),
+        (lambda path: _broken(path, "*.safetensors"), "copy or download it again"),
         (lambda path: [(path / "model.safetensors").unlink(), path][1], "no weights in"),
         (lambda path: [(path / "tokenizer.json").unlink(), path][1], "no tokenizer in"),
         (lambda path: _broken(path, "tokenizer.json"), "no tokenizer can be loaded"),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from autoagent.errors import ModelError, StoreError
-from autoagent.models.versions import Versions, fingerprint
+from autoagent.models.fingerprint import fingerprint
+from autoagent.models.versions import Versions
 
 
 @pytest.fixture
