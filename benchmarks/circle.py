@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     )
     add("--temperature", type=float, default=0.7)
     add("--epochs", type=int, default=default.epochs)
-    add("--learning-rate", type=float, default=default.learning_rate)
+    add("--learning-rate", type=float, help="default: that of `autoagent finetune`")
     add("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -245,7 +245,8 @@ def as_markdown(circle: Circle) -> str:
         f"- Practice: {circle.goals} goals, {options.samples} runs each (the first greedy, the others at "
         f"temperature {options.temperature}): {circle.verified} of {circle.attempts} runs verified, "
         f"{circle.solved} goals solved at least once.",
-        f"- Training: {options.epochs} epochs, learning rate {options.learning_rate:g}, seed {options.seed}.",
+        f"- Training: {options.epochs} epochs, learning rate {options.learning_rate or 'by default'}, "
+        f"seed {options.seed}.",
         f"- The whole script took {circle.seconds / 60:.1f} minutes.",
         "",
         "| trained on | runs | trained tokens | loss | before | after | change | 95 % interval | p | gate |",

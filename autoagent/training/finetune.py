@@ -38,8 +38,12 @@ OTHER_TOKENIZER = "came from a model with another or an unknown tokenizer"
 class FinetuneConfig(Settings):
     """How to learn, and when it counts as an improvement."""
 
-    epochs: int = Field(default=3, ge=1, description="Passes over the training examples.")
-    learning_rate: float = Field(default=3e-4, gt=0, description="Peak learning rate.")
+    epochs: int = Field(default=6, ge=1, description="Passes over the training examples.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Peak learning rate; by default 1e-3 for models below 100M parameters, else 2e-5.",
+    )
     batch_tokens: int = Field(default=2048, ge=64, description="Tokens per update, padding counted.")
     optimizer: Literal["muon", "adamw"] = Field(
         default="adamw",

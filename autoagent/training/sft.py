@@ -59,8 +59,11 @@ def train(engine: Engine, data: Dataset, config: FinetuneConfig, tell: OnProgres
 
     batches = _batches(engine, data.train, config.batch_tokens, config.seed)
     steps = config.epochs * batches.batches_per_pass()
-    names = ("learning_rate", "optimizer", "device", "precision", "threads", "seed")
-    settings = TrainerConfig(steps=steps, **{name: getattr(config, name) for name in names})
+    names = ("optimizer", "device", "precision", "threads", "seed")
+    rate = config.learning_rate or default_rate(engine)
+    settings = TrainerConfig(
+        steps=steps, learning_rate=rate, **{name: getattr(config, name) for name in names}
+    )
 
     def show(at: Progress) -> None:
         tell(FinetuneProgress("train", at.step, steps, at.seconds_left, at.loss, at.tokens_per_second))
@@ -80,6 +83,13 @@ def train(engine: Engine, data: Dataset, config: FinetuneConfig, tell: OnProgres
         train_loss=losses[0],
         validation_loss=losses[1] if len(losses) > 1 else None,
     )
+
+
+def default_rate(engine: Engine) -> float:
+    """The peak learning rate for a model of this size: small ones need, and stand, a much higher one."""
+    from autoagent.models.engine import SMALL
+
+    return 1e-3 if engine.model.num_parameters() < SMALL else 2e-5
 
 
 def mean_loss(engine: Engine, examples: Sequence[Example]) -> float:
