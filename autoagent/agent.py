@@ -25,6 +25,8 @@ from autoagent.tools import Context, Tool, Toolbox, builtin_tools, control
 from autoagent.trajectory import Ending, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
+_JUDGED: tuple[Ending, ...] = ("finished", "max_steps", "max_tokens", "timeout")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -51,6 +53,9 @@ class Agent:
         approve: Asked before an effect that needs consent; refuses by default.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
         builtins: Whether the built-in tools are there, too; ``finish`` and ``decline`` always are.
+        services: What tools may reach that lies above them, by name; a tool that needs a missing one is not
+            shown. ``{"finetune": autoagent.training.service.finetune_service(home, suite)}`` lets the agent
+            retrain itself.
     """
 
     tools: Sequence[Tool] = ()
@@ -66,8 +71,10 @@ class Agent:
 
     def __post_init__(self) -> None:
         self._home = self.home or project_home()
-        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else control.TOOLS)])
-        self._workspace = Workspace.at(self.workspace)
+        ours = builtin_tools() if self.builtins else control.TOOLS
+        usable = [tool for tool in ours if not tool.needs or tool.needs in self.services]
+        self._toolbox = Toolbox([*self.tools, *usable])
+        self._workspace = Workspace.at(self.workspace, protected=[self._home])
         self._store = Store(self._home)
         self._loaded: Model | None = None
         self._memory: Memory | None = None
@@ -134,12 +141,14 @@ class Agent:
             yield started
             record.snapshot(0)
             for event in loop.events():
-                yield event
                 if isinstance(event, events.Stepped) and event.step.mutated:
                     record.snapshot(event.step.index)
+                yield event
         except KeyboardInterrupt:
             loop.ending = "interrupted"
+            record.snapshot(len(loop.steps))  # the step that was cut short may have changed something
         except GeneratorExit:
+            record.snapshot(len(loop.steps))
             record.ended("interrupted", loop.answer, time.monotonic() - began)
             raise
         except AutoagentError:
@@ -147,6 +156,7 @@ class Agent:
             raise
         except (Exception, SystemExit):  # sys.exit() in a tool must not end the program
             loop.ending, error = "error", traceback.format_exc()
+            record.snapshot(len(loop.steps))
         finally:
             loop.session.close()
         ending = loop.ending or "error"
@@ -163,11 +173,11 @@ class Agent:
         yield events.Closed(trajectory=self._store.load(record.run_id))
 
     def _judge(self, goal: Goal, loop: Loop, ending: Ending) -> Verdict:
-        """Check the outcome after ``finished`` and budget endings; a declined goal can be right, too.
+        """Check the outcome after ``finished`` and budget endings, and after others where the goal says so.
 
         A check that cannot be carried out, or fails itself, leaves it unverified and says why.
         """
-        if ending in ("interrupted", "error"):
+        if ending in ("interrupted", "error") or not (goal.any_ending or ending in _JUDGED):
             return Verdict(reason=f"the run ended with {ending}")
         try:
             return verify(goal, self._workspace, loop.answer or "")

@@ -56,7 +56,7 @@ class Stepped(Data):
 
 
 class Note(Data):
-    """Something the user should know, in one line: memory is locked, a check could not run."""
+    """Something the user should know, in one line, such as why the window is full."""
 
     type: Literal["note"] = "note"
     text: str

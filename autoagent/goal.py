@@ -27,6 +27,7 @@ class Goal:
 
     text: str
     check: Check | None = None
+    any_ending: bool = False  # the check also decides runs that declined or gave up, as in suites
 
     def __post_init__(self) -> None:
         if not self.text.strip():

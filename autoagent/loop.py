@@ -10,7 +10,7 @@ from typing import Any
 
 from autoagent import events
 from autoagent.config import Limits, Sampling
-from autoagent.errors import ContextFull, Denied, Recoverable
+from autoagent.errors import AutoagentError, ContextFull, Denied, Recoverable, StoreError
 from autoagent.events import Event
 from autoagent.models.protocol import Calls, Expect, Json, Session
 from autoagent.plan import SCHEMA, Plan
@@ -45,6 +45,7 @@ class Loop:
     answer: str | None = None
     spent: int = 0  # tokens
     denials: int = 0
+    refused: bool = False  # an effect was refused, and no other action has succeeded since
 
     def events(self) -> Iterator[Event]:
         """Work on the goal and yield what happens, as it happens. ``ending`` is set when this is exhausted.
@@ -155,9 +156,13 @@ class Loop:
         except Recoverable as problem:
             content, ok = str(problem), False
             if isinstance(problem, Denied):
-                self.denials += 1
+                self.denials, self.refused = self.denials + 1, True
                 detail = "denied"
                 self.ending = "denied" if self.denials > 1 else None
+        except StoreError:
+            raise
+        except AutoagentError as fault:  # meant for a user, but raised by a tool: a fault like any other
+            raise RuntimeError(f"tool {call.name} raised {type(fault).__name__}: {fault}") from fault
         content = content.encode("utf-8", "replace").decode("utf-8")  # tokenizers refuse half a character
         content, cut = _shorten(content, self.limits.observation_chars)
         return Observation(
@@ -181,11 +186,17 @@ class Loop:
         yield events.ApprovalWanted(step=index, call=call, effects=effects, granted=True)
 
     def _end_by(self, call: ToolCall, content: str) -> None:
-        if call.name == "finish":
-            self.ending, self.answer, self.plan.finished = "finished", content, True
-        elif call.name == "decline":
-            self.answer = content
-            self.ending = "denied" if self.denials else "declined"
+        """Read the two calls that end a run; what ends right after a refusal could not go on without it."""
+        if call.name not in ("finish", "decline"):
+            self.refused = False
+            return
+        self.answer = content
+        if self.refused:
+            self.ending = "denied"
+        elif call.name == "finish":
+            self.ending, self.plan.finished = "finished", True
+        else:
+            self.ending = "declined"
 
     def _mistake(self, mistake: str) -> None:
         """No call in a reply: say so, and give up after some in a row."""

@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from autoagent.errors import StoreError, UsageError
+from autoagent.workspace import SKIPPED
 
-SKIPPED = frozenset({".autoagent", ".git", "__pycache__", ".venv", "node_modules"})
 REMEMBERED = 100_000  # files whose stamp is kept in memory
 SETTLED = 2_000_000_000  # nanoseconds; a file changed since may change again within one tick of its clock
 Change = tuple[Literal["added", "removed", "changed"], str]

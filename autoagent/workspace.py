@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,24 @@ from autoagent.errors import ToolError, UsageError
 from autoagent.home import FOLDER as HOME
 from autoagent.home import expanded
 
+SKIPPED = frozenset({HOME, ".git", "__pycache__", ".venv", "node_modules"})
+"""Folders that belong to programs, not to the work: not listed, not touched, not in snapshots."""
+
 
 @dataclass(frozen=True)
 class Workspace:
     """A folder. Paths given to tools are relative to it and cannot leave it, not by ``..``, not by a link."""
 
     root: Path
+    protected: tuple[Path, ...] = ()  # resolved; files and folders inside the root that tools may not touch
 
     @classmethod
-    def at(cls, folder: Path | str) -> Workspace:
+    def at(cls, folder: Path | str, *, protected: Sequence[Path] = ()) -> Workspace:
         """Open ``folder``, creating it when missing.
+
+        Args:
+            folder: The folder the tools may use.
+            protected: What in it they may not touch: where records and settings are, for instance.
 
         Raises:
             UsageError: it is not a folder, or nothing can be written in it.
@@ -36,14 +45,15 @@ class Workspace:
             raise UsageError(
                 f"workspace {folder} is not writable: choose another with --workspace or chmod it"
             )
-        return cls(root.resolve())
+        return cls(root.resolve(), tuple(path.resolve() for path in protected))
 
     def path(self, name: str) -> Path:
         """Resolve a path of the model's to one on disk; links are followed.
 
         Raises:
-            ToolError: the path leaves the workspace, leads to autoagent's own records and settings (which
-                name files that are run as tools), or is none that a file system can hold.
+            ToolError: the path leaves the workspace, is out of bounds in it (autoagent's own records and
+                settings, and folders like ``.git`` whose files other programs run), or is none that a file
+                system can hold.
         """
         if "\0" in name:
             raise ToolError("a path cannot contain a NUL character")
@@ -58,8 +68,9 @@ class Workspace:
         except (OSError, UnicodeError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else "Not Unicode text"
             raise ToolError(f"{name[:100]} cannot be a path: {reason}") from None
-        if HOME in target.relative_to(self.root).parts:
-            raise ToolError(f"{name} belongs to autoagent itself; leave it as it is")
+        parts = {part.casefold() for part in target.relative_to(self.root).parts}
+        if parts & SKIPPED or any(target.is_relative_to(path) for path in self.protected):
+            raise ToolError(f"{name} is out of bounds: it belongs to a program, not to the work")
         return target
 
     def entry(self, name: str) -> Path:

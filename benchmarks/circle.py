@@ -175,7 +175,7 @@ def attempt(task: Task, model: Model, home: Path, sampling: Sampling) -> Traject
             sampling=sampling,
             memory=memory,
         )
-        for event in agent.events(Goal(task.goal, check)):
+        for event in agent.events(Goal(task.goal, check, any_ending=True)):
             check.watch(event)
             if isinstance(event, events.Closed):
                 return event.trajectory

@@ -183,8 +183,33 @@ def test_services_reach_the_tools_that_name_them(new: New) -> None:
     options = {"services": {"finetune": lambda note: f"trained: {note}"}, "approve": lambda request: True}
     run = new(*script, **options).run("Retrain your own model").trajectory
     assert run.steps[1].observations[0].content == "trained: now"
-    run = new(*script, approve=lambda request: True).run("Retrain your own model").trajectory
-    assert run.steps[1].observations[0].content == "Error: finetune is not available in this run"
+
+
+def test_a_tool_whose_service_is_missing_is_not_shown(new: New) -> None:
+    run = new(call("finish", answer="ok")).run("Retrain your own model").trajectory
+    assert "finetune" not in run.tools
+
+
+@tool
+def misuse() -> str:
+    """Raise what is meant for a user."""
+    raise UsageError("bad setting")
+
+
+def test_a_tool_that_raises_an_error_meant_for_users_is_a_fault_with_a_whole_record(tmp_path: Path) -> None:
+    model = ScriptedModel([["try"], call("misuse")])
+    run = Agent([misuse], model=model, workspace=tmp_path, home=tmp_path / "h").run("Misuse it").trajectory
+    assert run.ending == "error"
+    assert "misuse raised UsageError: bad setting" in run.error
+
+
+def test_a_declined_goal_is_not_judged_unless_the_goal_asks_for_it(new: New) -> None:
+    script = (["no"], call("decline", reason="cannot"))
+    yes = lambda workspace, answer: True  # noqa: E731
+    declined = new(*script).run(GOAL, check=yes)
+    assert (declined.ending, declined.verdict.status) == ("declined", "unverified")
+    asked = new(*script).run(Goal(GOAL, yes, any_ending=True))
+    assert (asked.ending, asked.verdict.status) == ("declined", "verified")
 
 
 def test_the_seed_is_on_record(new: New) -> None:

@@ -272,11 +272,17 @@ def test_a_plan_that_was_cut_is_none_and_the_run_goes_on(runs: Runs) -> None:
     ],
 )
 def test_what_the_model_can_correct_is_its_next_observation(runs: Runs, wrong: ToolCall, told: str) -> None:
-    run = runs(wrong, finish()).trajectory
+    run = runs(wrong, call("echo", text="going on"), finish()).trajectory
     assert run.ending == "finished"
-    assert runs.heard[-1].role == "tool"
-    assert runs.heard[-1].content.startswith(told)
+    first = next(message for message in runs.heard if message.role == "tool")
+    assert first.content.startswith(told)
     assert not run.steps[1].observations[0].ok
+
+
+@pytest.mark.parametrize("last", ["finish", "decline"])
+def test_a_run_that_ends_right_after_a_refusal_was_denied(runs: Runs, last: str) -> None:
+    goodbye = finish() if last == "finish" else call("decline", reason="not allowed")
+    assert runs(call("ring", who="Tom"), goodbye).trajectory.ending == "denied"
 
 
 def test_the_rest_of_a_turn_is_skipped_at_the_first_failure(runs: Runs) -> None:

@@ -50,10 +50,15 @@ class Tool:
         parameters: JSON schema of its arguments.
         effects: What it does to the world; the policy decides by these.
         hints: Other words people use for what it does; only the ranking reads them.
+        needs: A service without which it cannot work; where that is missing, an agent does not show it.
     """
 
     def __init__(
-        self, function: Callable[..., Any], effects: tuple[Effect, ...] = ("read",), hints: str = ""
+        self,
+        function: Callable[..., Any],
+        effects: tuple[Effect, ...] = ("read",),
+        hints: str = "",
+        needs: str = "",
     ) -> None:
         documentation = docstring_parser.parse(function.__doc__ or "")
         if not documentation.short_description:
@@ -67,7 +72,7 @@ class Tool:
             _arguments_of(function, {p.arg_name: p.description for p in documentation.params}),
             effects,
         )
-        self.hints = hints
+        self.hints, self.needs = hints, needs
 
     @classmethod
     def from_parts(
@@ -103,7 +108,7 @@ class Tool:
             )
         self.effects: tuple[Effect, ...] = tuple(effects)
         self.description = description
-        self.hints = ""
+        self.hints = self.needs = ""
         self._arguments = arguments
         self._wants_context = "ctx" in inspect.signature(function).parameters
         self.parameters = _plain_schema(self._arguments)
@@ -150,7 +155,7 @@ class Tool:
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, effects: tuple[Effect, ...] = ("read",), hints: str = ""
+    *, effects: tuple[Effect, ...] = ("read",), hints: str = "", needs: str = ""
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -158,8 +163,12 @@ def tool(
     *,
     effects: tuple[Effect, ...] = ("read",),
     hints: str = "",
+    needs: str = "",
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function. Its name, type hints and docstring are what the model is told.
+
+    Declare what it does to the world in ``effects``: a tool that writes but does not say so is neither asked
+    about nor followed by a snapshot. The default is that it only reads.
 
     >>> @tool
     ... def word_count(text: str) -> int:
@@ -167,8 +176,8 @@ def tool(
     ...     return len(text.split())
     """
     if function is not None:
-        return Tool(function, effects, hints)
-    return lambda wrapped: Tool(wrapped, effects, hints)
+        return Tool(function, effects, hints, needs)
+    return lambda wrapped: Tool(wrapped, effects, hints, needs)
 
 
 def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | None]) -> type[BaseModel]:

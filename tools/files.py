@@ -10,8 +10,8 @@ from pathlib import Path
 
 from autoagent.errors import ToolError
 from autoagent.tools.base import Context, tool
+from autoagent.workspace import SKIPPED
 
-_HIDDEN = {".autoagent", ".git", "__pycache__", ".venv", "node_modules"}
 _SEARCH_LIMIT = 50  # lines or names a search returns at most
 
 
@@ -27,7 +27,7 @@ def list_files(folder: str = ".", *, ctx: Context) -> str:
     if not path.is_dir():
         raise ToolError(f"no such folder: {folder}")
     try:
-        entries = sorted(entry for entry in path.iterdir() if entry.name not in _HIDDEN)
+        entries = sorted(entry for entry in path.iterdir() if entry.name not in SKIPPED)
     except OSError as error:
         raise ToolError(f"{folder} cannot be listed: {error.strerror}") from None
     return (
@@ -213,7 +213,7 @@ def _write(path: Path, data: bytes) -> None:
 def _walk(root: Path) -> Iterator[Path]:
     """All files below ``root`` in a fixed order; links to folders are not followed."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _HIDDEN)
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
         yield from (Path(folder) / name for name in sorted(files))
 
 

@@ -7,7 +7,8 @@ from autoagent.tools.base import Context, tool
 
 @tool(
     effects=("train",),
-    hints=("verified runs agent train fine tune improve learn get better yourself learning training"),
+    hints="verified runs agent train fine tune improve learn get better yourself learning training",
+    needs="finetune",
 )
 def finetune(note: str = "", *, ctx: Context) -> str:
     """Retrain your own model."""

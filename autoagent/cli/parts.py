@@ -57,9 +57,12 @@ class Parts:
 
     def _finetune(self, note: str = "") -> str:
         from autoagent.nano import suites
+        from autoagent.training.finetune import FinetuneConfig
+        from autoagent.training.gate import GateConfig
         from autoagent.training.service import finetune_service
 
-        return finetune_service(self.home, suites.builtin)(note=note)
+        config = FinetuneConfig(gate=GateConfig(limits=self.limits))
+        return finetune_service(self.home, suites.builtin, config)(note=note)
 
     @property
     def limits(self) -> Limits:

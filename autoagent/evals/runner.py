@@ -64,7 +64,7 @@ def run_task(
             services={"finetune": _rehearse},
         )
         with agent:
-            run = _watched(agent, Goal(task.goal, check), check, suite)
+            run = _watched(agent, Goal(task.goal, check, any_ending=True), check, suite)
     return _result(task, run, check, seed).model_copy(update={"run_id": run.run_id if home else None})
 
 

@@ -35,6 +35,7 @@ class LocalModel:
     def __init__(self, engine: Engine, version: str) -> None:
         self.engine, self.version = engine, version
         self.window = engine.window
+        self._control = [str(token) for token in engine.tokenizer.all_special_tokens if len(str(token)) > 1]
         self.audit: Audit = audit(engine.tokenizer, _stops(engine))
         self.vocabulary = Vocabulary(engine.tokenizer, engine.width, self.audit.ends, self.audit.marks)
         self.grammars = Grammars(self.vocabulary)
@@ -57,7 +58,17 @@ class LocalModel:
         return cls(engine, fingerprint(engine.folder, prompts=prompts))
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> LocalSession:
-        return LocalSession(self, [message.for_template() for message in messages], list(tools))
+        return LocalSession(self, [self.shaped(message) for message in messages], list(tools))
+
+    def shaped(self, message: Message) -> dict[str, Any]:
+        """The message for the template; control tokens spelled out in it become ordinary text.
+
+        A file that contains ``<|im_end|>`` must not be able to end its own turn and begin another.
+        """
+        content = message.content
+        for mark in self._control:
+            content = content.replace(mark, f"{mark[0]}\u2060{mark[1:]}")  # a word joiner: invisible
+        return message.model_copy(update={"content": content}).for_template()
 
     def count(self, text: str) -> int:
         return len(self.vocabulary.encode(text))
@@ -79,7 +90,15 @@ class LocalSession:
         self.used = 0
 
     def append(self, message: Message) -> None:
-        self._messages.append(message.for_template())
+        self._messages.append(self._model.shaped(message))
+
+    def mark(self) -> int:
+        """Where the conversation stands, for :meth:`rewind`."""
+        return len(self._messages)
+
+    def rewind(self, mark: int) -> None:
+        """Take back every message after ``mark``; what was computed for those before it is kept."""
+        del self._messages[mark:]
 
     def fork(self) -> LocalSession:
         """Return an independent session with the same past; the keys and values are copied."""

@@ -47,7 +47,16 @@ class Session(Protocol):
         """Yield text as it is made and return the whole reply (see :func:`complete`)."""
         ...
 
-    def fork(self) -> Session: ...
+    def fork(self) -> Session:
+        """An independent session with the same past."""
+        ...
+
+    def mark(self) -> int:
+        """Where the conversation stands now."""
+        ...
+
+    def rewind(self, mark: int) -> None:
+        """Go back to where :meth:`mark` was called: compaction, undo and practice build on it."""
 
     def close(self) -> None: ...
 

@@ -54,6 +54,12 @@ class ScriptedSession:
         self.messages.append(reply.as_message())
         return reply
 
+    def mark(self) -> int:
+        return len(self.messages)
+
+    def rewind(self, mark: int) -> None:
+        del self.messages[mark:]
+
     def fork(self) -> ScriptedSession:
         return ScriptedSession(self.author, list(self.messages), list(self.tools))
 

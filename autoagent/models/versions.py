@@ -154,14 +154,22 @@ class Versions:
             )
         return name
 
-    def use(self, name: str) -> None:
-        """Point to a version (or ``embedded``), atomically; the one before is kept for :meth:`rollback`."""
+    def use(self, name: str, *, instead_of: str | None = None) -> None:
+        """Point to a version (or ``embedded``), atomically; the one before is kept for :meth:`rollback`.
+
+        Raises ModelError where ``instead_of`` is given and is no longer the version in use.
+        """
         if name != EMBEDDED:
             self.verify(name)
         with self._locked():
             before = self._pointer()
             if before == name:
                 return
+            if instead_of not in (None, before):
+                raise ModelError(
+                    f"{name} was compared with {instead_of}, but {before} is in use by now; "
+                    f"to take it all the same: autoagent models use {name}"
+                )
             self._remember([*self._history(), before])
             self._point(name)
 
@@ -196,6 +204,12 @@ class Versions:
         if _NAME.fullmatch(name):
             return self.path(name)
         folder = expanded(name)
+        if (
+            not folder.exists() and "/" not in name
+        ):  # a hub id is owner/name; nothing else goes to the network
+            raise ModelError(
+                f"there is no model {name}: name a version, a folder, or a hub id like owner/name"
+            )
         return folder if folder.exists() else name
 
     def verify(self, name: str, *, fresh: bool = True) -> Version:

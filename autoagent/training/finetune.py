@@ -221,5 +221,5 @@ def _gate(
     report = gate_versions(versions, names, suite, load=load, config=config.gate, on_result=show)
     versions.judge(names[1], promoted=report.promoted, gate=report.model_dump(mode="json"))
     if report.promoted:
-        versions.use(names[1])
+        versions.use(names[1], instead_of=names[0])
     return report

@@ -164,7 +164,7 @@ def decide(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
         return False, f"refused: not better, {numbers}"
     if comparison.difference < config.margin:
         return False, f"refused: {numbers} is less than the margin of {config.margin:.1%}"
-    if comparison.p >= config.alpha and comparison.low <= 0:
+    if comparison.p >= config.alpha or comparison.low <= 0:
         return False, f"refused: {numbers} may be chance"
     lost = [
         f"{name} {change.difference:+.0%} of {change.n}"
