@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autoagent.cli import Parts, main
+from autoagent.cli import Exit, Parts, main
 from autoagent.models import ScriptedModel
 from autoagent.trajectory import ToolCall
 
@@ -46,6 +46,13 @@ class Outcome:
 
 
 Cli = Callable[..., Outcome]
+
+
+def assert_one_line(done: Outcome, code: Exit, words: str = "") -> None:
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith("autoagent: error: ")
+    assert done.err.count("\n") == 1
+    assert words in done.err
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def cli(
 DRIVER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
-from autoagent.cli import Parts, main
+from autoagent.cli import Exit, Parts, main
 from autoagent.models import ScriptedModel
 from autoagent.trajectory import ToolCall
 sys.exit(main(parts=Parts(load=lambda spec, home: ScriptedModel({script}))))

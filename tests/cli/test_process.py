@@ -98,7 +98,7 @@ def on_terminal(process: Start, typed: str, *arguments: str, **more: Any) -> tup
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "seen"), [("y\n", Exit.OK, "rang Tom"), ("\n", Exit.OK, "refused")]
+    ("typed", "code", "seen"), [("y\n", Exit.OK, "rang Tom"), ("\n", Exit.DENIED, "refused")]
 )
 def test_a_terminal_is_asked_for_permission(process: Start, typed: str, code: Exit, seen: str) -> None:
     arguments = ("run", "-g", "Ring a bell far away", "--tools", "mine.py")
