@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from autoagent.errors import AutoagentError
+from autoagent.errors import AutoagentError, UsageError
 
 app = typer.Typer(
     help="Make the embedded model from scratch: data, train, eval, export.", no_args_is_help=True
@@ -27,6 +27,8 @@ def data(
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first shard.")] = 0,
     vocabulary: Annotated[int, typer.Option(help="Token ids of a new tokenizer.")] = 1024,
+    out: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
+    more: Annotated[list[str] | None, typer.Option(metavar="FAMILY=FACTOR", help="Change a share.")] = None,
 ) -> None:
     """Write training shards; a tokenizer is trained first where there is none."""
     from autoagent.nano.data import train_tokenizer, write_shards
@@ -45,8 +47,29 @@ def data(
         typer.echo(f"shard {done}/{shards}  {rate:,.0f} tokens/s  {left:.0f} s left", err=True)
 
     write_shards(
-        work / "tokenizer", work / "shards", shards=shards, seed=seed, workers=workers, on_shard=show
+        work / "tokenizer",
+        work / out,
+        shards=shards,
+        seed=seed,
+        workers=workers,
+        more=_factors(more or []),
+        on_shard=show,
     )
+
+
+def _factors(texts: list[str]) -> dict[str, float]:
+    from autoagent.nano.families import FAMILIES
+
+    factors = {}
+    for text in texts:
+        family, _, factor = text.partition("=")
+        try:
+            factors[family] = float(factor)
+        except ValueError:
+            raise UsageError(f"--more {text}: write it as FAMILY=FACTOR, like read_value=5") from None
+        if family not in FAMILIES:
+            raise UsageError(f"--more {text}: there is no family {family}; there are {', '.join(FAMILIES)}")
+    return factors
 
 
 @app.command()
@@ -58,6 +81,7 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 measures.")] = 0,
     batch: Annotated[int, typer.Option(help="Tokens per update.")] = 8192,
     name: Annotated[str, typer.Option(help="Name of the run inside the working folder.")] = "run",
+    data: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
 ) -> None:
     """Train, or go on training where the last call stopped."""
     from autoagent.nano.train import NanoTraining
@@ -65,7 +89,7 @@ def train(
 
     report = pretrain(
         NanoTraining(
-            data=work / "shards",
+            data=work / data,
             tokenizer=work / "tokenizer",
             out=work / name,
             size=size,

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,24 @@ from autoagent.nano.families import FAMILIES, Episode, Maker
 SHARD_EPISODES = 4_000
 
 
-def training_episode(rng: random.Random) -> tuple[str, Episode]:
-    """A family drawn by its share, and one of its episodes, in words of the training side."""
+def training_episode(rng: random.Random, more: Mapping[str, float] | None = None) -> tuple[str, Episode]:
+    """A family drawn by its share, and one of its episodes, in words of the training side.
+
+    ``more`` multiplies the share of the families it names.
+    """
     names = list(FAMILIES)
-    name = rng.choices(names, [FAMILIES[each][1] for each in names])[0]
+    name = rng.choices(names, [FAMILIES[each][1] * (more or {}).get(each, 1) for each in names])[0]
     return name, FAMILIES[name][0](Maker.of(rng, held_out=False))
 
 
-def demonstrations(seed: str, count: int) -> Iterator[Demonstration]:
+def demonstrations(seed: str, count: int, more: Mapping[str, float] | None = None) -> Iterator[Demonstration]:
     """``count`` demonstrations, the same for a seed. Goals whose tool the ranking misses are left out."""
     rng = random.Random(seed)
     scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # in memory: 10x faster
     with tempfile.TemporaryDirectory(dir=scratch, prefix="autoagent-") as folder:
         made = 0
         while made < count:
-            _, episode = training_episode(rng)
+            _, episode = training_episode(rng, more)
             try:
                 yield demonstrate(episode, Path(folder) / "world", rng=rng)
             except NotShown:
@@ -91,6 +94,7 @@ def write_shards(
     shards: int,
     seed: int = 0,
     workers: int = 1,
+    more: Mapping[str, float] | None = None,
     on_shard: Callable[[int, int], None] = lambda done, tokens: None,
 ) -> None:
     """Write ``shards`` shards of 4,000 episodes; those there are kept, so it can be stopped and resumed.
@@ -101,11 +105,12 @@ def write_shards(
         shards: How many there shall be in the end.
         seed: Of the first shard; each shard adds its number.
         workers: Processes.
+        more: Factors by family, for shares other than the usual.
         on_shard: Called with the number of shards done and the tokens of the newest one.
     """
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (tokenizer_folder, out / f"shard-{number:05d}.npz", f"{seed}-{number}")
+        (tokenizer_folder, out / f"shard-{number:05d}.npz", f"{seed}-{number}", more)
         for number in range(shards)
         if not (out / f"shard-{number:05d}.npz").exists()
     ]
@@ -116,12 +121,14 @@ def write_shards(
             on_shard(done, tokens)
 
 
-def _write_shard(job: tuple[Path, Path, str]) -> int:
+def _write_shard(job: tuple[Path, Path, str, Mapping[str, float] | None]) -> int:
     from transformers import AutoTokenizer
 
-    tokenizer_folder, file, seed = job
+    tokenizer_folder, file, seed, more = job
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    encoded = [encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES)]
+    encoded = [
+        encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES, more)
+    ]
     arrays = pack(encoded)
     partial = file.with_name(f".partial-{file.name}")  # a name no trainer picks up
     np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own options

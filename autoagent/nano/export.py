@@ -41,6 +41,8 @@ def export(checkpoint: Path, out_dir: Path, *, dtype: Literal["bf16", "fp32"] = 
     about["parameters"] = sum(weight.numel() for weight in weights.values())
     about["prompts"] = prompt_hash()  # pinned: an edited prompt needs new weights, tests/nano/test_worlds.py
     (out_dir / "training.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    for file in out_dir.iterdir():
+        file.chmod(0o644)  # safetensors writes for the owner alone
     return out_dir
 
 

@@ -148,8 +148,17 @@ class Batches:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue after the batch at which ``state`` was taken."""
+        """Continue after the batch at which ``state`` was taken; a new pass where its parts are gone."""
         self._epoch, self._names = state["epoch"], list(state["names"])
+        if not set(self._names) <= set(self._source.files(self._epoch)):
+            self._epoch, self._names, self._next_window, self._next_batch, self._plan = (
+                self._epoch + 1,
+                [],
+                0,
+                0,
+                [],
+            )
+            return
         self._next_window = state["window"]
         self._plan = []
         if self._next_window > 0:

@@ -88,6 +88,7 @@ def cli(
 DRIVER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
 from autoagent.cli import Exit, Parts, main
 from autoagent.models import ScriptedModel
 from autoagent.trajectory import ToolCall
