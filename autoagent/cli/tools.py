@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from autoagent.cli import console
 from autoagent.cli.exits import Exit
 from autoagent.cli.options import custom_tools, named
 from autoagent.cli.parts import Parts, parts_of
-from autoagent.errors import Denied, InvalidCall, ToolError, UsageError
+from autoagent.errors import AutoagentError, Denied, InvalidCall, ToolError, UsageError
 from autoagent.memory import LazyMemory
 from autoagent.security import Policy, Request
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools
@@ -93,21 +94,32 @@ def call(
     policy = Policy(approve=console.approver(console.err(), yes=yes))
     memory = LazyMemory(parts.home)
     try:
-        tool.validate(given)
+        ready = tool.validate(given)
         wanted = policy.asks(tool.effects)
         if wanted:
-            policy.permit(Request(tool=tool.name, arguments=given, effects=wanted))
-        context = Context(workspace=Workspace.at(workspace), memory=memory, services=parts.services)
-        result = tool(given, context)
+            policy.permit(Request(tool=tool.name, arguments=ready, effects=wanted))
+        place = Workspace.at(workspace, protected=[parts.home])
+        result = tool.carry_out(ready, Context(workspace=place, memory=memory, services=parts.services))
     except InvalidCall as problem:
         raise UsageError(str(problem)) from None
     except Denied as problem:
         raise _failed(f"{problem}: --yes grants it", Exit.DENIED) from None
     except ToolError as problem:
         raise _failed(str(problem), Exit.ERROR) from None
+    except AutoagentError:
+        raise
+    except Exception as fault:
+        raise _failed(_raised(tool, fault), Exit.ERROR) from fault
     finally:
         memory.close()
     print(result)
+
+
+def _raised(tool: Tool, fault: Exception) -> str:
+    """A tool's fault in one line, with the place in its own code."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    what = f"{type(fault).__name__}: {fault}".replace("\n", " ")
+    return f"autoagent: error: tool {tool.name} raised {what} ({last.filename}, line {last.lineno})"
 
 
 def _failed(message: str, code: Exit) -> typer.Exit:

@@ -61,6 +61,16 @@ def test_tools_are_listed_with_ones_own_first(cli: Cli) -> None:
     assert any(re.match(r"write_file +.*  write$", line) for line in lines)
 
 
+def test_a_tool_called_by_hand_that_raises_is_one_line_with_its_place(cli: Cli, workspace: Path) -> None:
+    code = 'from autoagent import tool\n\n\n@tool\ndef bang() -> int:\n    """Bang."""\n    return 1 // 0\n'
+    (workspace / "odd.py").write_text(code, encoding="utf-8")
+    done = cli("tools", "call", "bang", "{}", "--tools", "odd.py")
+    assert done.code == Exit.ERROR
+    assert done.err.startswith("autoagent: error: tool bang raised ZeroDivisionError: ")
+    assert done.err.endswith("odd.py, line 7)\n")
+    assert done.err.count("\n") == 1
+
+
 def test_the_ranking_for_a_goal_is_what_a_run_would_show(cli: Cli, home: Path) -> None:
     goal = "How many days between 2024-01-01 and 2024-03-01?"
     listed = [line.split()[0] for line in cli("tools", "list", "-g", goal).out.splitlines()]
