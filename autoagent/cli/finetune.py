@@ -13,6 +13,7 @@ from rich.text import Text
 from autoagent.cli import console
 from autoagent.cli.evals import find_suite
 from autoagent.cli.exits import Exit
+from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
@@ -81,6 +82,7 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
         )
     if as_text:
         _print(result, console.out())
+        note_a_fixed_model(parts)
     else:
         print(json_line(result.model_dump(mode="json")))
     raise typer.Exit(Exit.OK if result.promoted else Exit.REFUTED)

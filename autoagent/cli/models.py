@@ -114,6 +114,7 @@ def use(
     before = _in_use(versions)
     versions.use(name)
     print(f"now in use: {versions.current()} (before: {before})")
+    note_a_fixed_model(parts_of(ctx))
 
 
 @app.command()
@@ -122,6 +123,14 @@ def rollback(ctx: typer.Context) -> None:
     versions = Versions(parts_of(ctx).home)
     before = _in_use(versions)
     print(f"now in use: {versions.rollback()} (before: {before})")
+    note_a_fixed_model(parts_of(ctx))
+
+
+def note_a_fixed_model(parts: Parts) -> None:
+    """Settings that name a model win over the version in use: say so, or the swap seems to do nothing."""
+    fixed = parts.config["model"]
+    if fixed != "current":
+        console.err().print(f"note: your settings name the model {fixed}; runs use that one", soft_wrap=True)
 
 
 @app.command()

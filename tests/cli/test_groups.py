@@ -191,3 +191,11 @@ def test_what_is_remembered_can_be_found_and_forgotten(cli: Cli) -> None:
     assert cli("memory", "forget", entry).out == "forgot 1\n"
     assert cli("memory", "recall", "wifi password").out == ""
     assert cli("memory", "forget", entry).code == Exit.USAGE
+
+
+def test_settings_that_name_a_model_are_mentioned_when_another_is_taken_into_use(cli: Cli, home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text('model = "my/model"\n', encoding="utf-8")
+    done = cli("models", "use", "embedded")
+    assert done.code == 0
+    assert done.err == "note: your settings name the model my/model; runs use that one\n"
