@@ -69,6 +69,8 @@ settings. **{report.success:.1%}** reached their goal (95 % interval {report.low
 ## What it cannot do
 
 Goals outside these {len(FAMILIES)} families, goals of more than two steps, and wordings far from those it was
-trained on. It often declines them, and sometimes does something wrong instead: give a `--check` or `--expect`
-where it matters. A larger model of your own is one flag away: `--model FOLDER`.
+trained on. Texts with signs that were rare in training (mixed quotes, `$`, backticks, other scripts) can
+send it into repeating itself until the budget ends. It often declines what it cannot do, and sometimes does
+something wrong instead: give a `--check` or `--expect` where it matters. A larger model of your own is one
+flag away: `--model FOLDER`.
 """

@@ -193,7 +193,9 @@ def test_what_is_remembered_can_be_found_and_forgotten(cli: Cli) -> None:
     assert cli("memory", "forget", entry).code == Exit.USAGE
 
 
-def test_settings_that_name_a_model_are_mentioned_when_another_is_taken_into_use(cli: Cli, home: Path) -> None:
+def test_settings_that_name_a_model_are_mentioned_when_another_is_taken_into_use(
+    cli: Cli, home: Path
+) -> None:
     home.mkdir(exist_ok=True)
     (home / "config.toml").write_text('model = "my/model"\n', encoding="utf-8")
     done = cli("models", "use", "embedded")
