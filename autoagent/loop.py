@@ -17,7 +17,7 @@ from autoagent.plan import SCHEMA, Plan
 from autoagent.prompts import render
 from autoagent.security import Policy, Request
 from autoagent.tools import Context, Toolbox
-from autoagent.trajectory import Counts, Ending, Message, NoRecord, Observation, Record, Reply, Step, ToolCall
+from autoagent.trajectory import Ending, Message, NoRecord, Observation, Record, Reply, Step, ToolCall
 
 _MISTAKES_IN_A_ROW = 3  # replies without a valid call before the run ends with "format_errors"
 
@@ -215,10 +215,6 @@ class Loop:
         self.steps.append(step)
         self.record.stepped(step)
         return events.Stepped(step=step)
-
-    @property
-    def counts(self) -> Counts:
-        return sum((step.reply.counts for step in self.steps), Counts())
 
 
 def opening_messages(goal: str, *, today: datetime.date | None = None) -> list[Message]:

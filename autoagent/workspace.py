@@ -45,7 +45,9 @@ class Workspace:
             raise UsageError(
                 f"workspace {folder} is not writable: choose another with --workspace or chmod it"
             )
-        return cls(root.resolve(), tuple(path.resolve() for path in protected))
+        root = root.resolve()
+        inside = [path for path in (each.resolve() for each in protected) if root in path.parents]
+        return cls(root, tuple(inside))
 
     def path(self, name: str) -> Path:
         """Resolve a path of the model's to one on disk; links are followed.

@@ -244,3 +244,23 @@ def test_two_tools_of_one_name_are_refused(new: New) -> None:
 def test_a_function_that_is_no_tool_is_refused() -> None:
     with pytest.raises(UsageError, match="len is not a tool: put @tool above"):
         Agent([len])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("home", ["..", "."])
+def test_a_home_around_the_workspace_does_not_put_the_work_out_of_bounds(tmp_path: Path, home: str) -> None:
+    folder = tmp_path / "work"
+    script = (["note"], call("write_file", path="a.txt", content="x"), call("finish", answer="ok"))
+    agent = Agent(model=ScriptedModel(script), workspace=folder, home=folder / home, memory=False)
+    assert agent.run("Write x to a.txt").ending == "finished"
+    assert (folder / "a.txt").read_text(encoding="utf-8") == "x\n"
+
+
+def test_a_home_inside_the_workspace_is_out_of_bounds(tmp_path: Path) -> None:
+    script = (
+        ["note"],
+        call("write_file", path="state/config.toml", content="x"),
+        call("finish", answer="ok"),
+    )
+    agent = Agent(model=ScriptedModel(script), workspace=tmp_path, home=tmp_path / "state", memory=False)
+    run = agent.run("Write x to state/config.toml").trajectory
+    assert "out of bounds" in run.steps[1].observations[0].content
