@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from autoagent import events
-from autoagent.config import Limits, Sampling
-from autoagent.errors import AutoagentError, UsageError
-from autoagent.events import Event
-from autoagent.goal import Check, Goal, verify
+from autoagent.config import Conduct, Limits, Sampling
+from autoagent.episode import Episode
+from autoagent.errors import StoreError, ToolError, UsageError
+from autoagent.events import Event, Started
+from autoagent.goal import Check, Goal
 from autoagent.home import project_home
-from autoagent.loop import Loop, opening_messages
-from autoagent.memory import LazyMemory, Memory
-from autoagent.models.protocol import Model
-from autoagent.security import Approve, Policy, refuse
+from autoagent.loop import Edit, Loop, Steer, opening_messages
+from autoagent.memory import LazyMemory, Memory, Recalled, recall_block, remember_run
+from autoagent.models.habits import habits_of
+from autoagent.models.protocol import Model, Session
+from autoagent.prompts import Prompts, prompts_of, warnings_of
+from autoagent.security import Approve, Policy, Rules, Sandbox, refuse
+from autoagent.security.hosts import check_hosts
 from autoagent.store import RunRecord, Store
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools, control
-from autoagent.trajectory import Ending, Step, Trajectory, Verdict
+from autoagent.tools.execute import CONFINED
+from autoagent.trajectory import Ending, Message, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
-_JUDGED: tuple[Ending, ...] = ("finished", "max_steps", "max_tokens", "timeout")
+_OF_THE_LOOP = ("plan", "find_tools")  # services that every run has
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,22 @@ class Agent:
         home: Where records, memory and versions live; by default the project's ``.autoagent``.
         limits: Budgets of one run.
         sampling: How tokens are drawn; greedy by default.
+        conduct: How a run goes about its goal: planning, recall, dry run.
+        prompts: Folder of your own prompts; by default ``prompts`` in ``home``.
         approve: Asked before an effect that needs consent; refuses by default.
+        rules: Calls that are allowed, asked about or denied, by tool and arguments.
+        remember: Keeps the allow rule for good when somebody answers "always" to a request.
+        sandbox: Where programs are run; None: not at all.
+        hosts: Those that the web tools may reach, such as ``example.org`` or ``*.example.org``.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
         builtins: Whether the built-in tools are there, too; ``finish`` and ``decline`` always are.
         services: What tools may reach that lies above them, by name; a tool that needs a missing one is not
             shown. ``{"finetune": autoagent.training.service.finetune_service(home, suite)}`` lets the agent
             retrain itself.
+        ask_user: Answers the agent's questions; without it, it cannot ask.
+        edit_plan: With ``Conduct(plan="ask")``: takes the plan, returns the one to follow.
+        steer: Called before each step; what it returns is told to the agent, which then plans anew.
+        about: Whatever should be kept with each run, as JSON.
     """
 
     tools: Sequence[Tool] = ()
@@ -64,20 +77,38 @@ class Agent:
     home: Path | None = None
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)
+    conduct: Conduct = field(default_factory=Conduct)
+    prompts: Path | None = None
     approve: Approve = refuse
+    rules: Rules = field(default_factory=Rules)
+    remember: Callable[[str], object] | None = None
+    sandbox: Sandbox | None = field(default_factory=Sandbox)
+    hosts: Sequence[str] = ()
     memory: Memory | bool = True
     builtins: bool = True
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    ask_user: Callable[[str], str] | None = None
+    edit_plan: Edit | None = None
+    steer: Steer | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._home = self.home or project_home()
-        ours = builtin_tools() if self.builtins else control.TOOLS
-        usable = [tool for tool in ours if not tool.needs or tool.needs in self.services]
-        self._toolbox = Toolbox([*self.tools, *usable])
+        self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
+        check_hosts(self.hosts)
+        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else control.ENDINGS)])
         self._workspace = Workspace.at(self.workspace, protected=[self._home])
+        walled = self.sandbox is not None and not self.sandbox.unsafe
+        self._policy = Policy(
+            approve=self.approve,
+            rules=self.rules,
+            remember=self.remember,
+            workspace=self._workspace.root,
+            sandboxed=CONFINED if walled else (),
+        )
         self._store = Store(self._home)
         self._loaded: Model | None = None
         self._memory: Memory | None = None
+        self._helping = False  # works for another run, under its permissions
 
     def run(self, goal: str | Goal, *, check: Check | None = None) -> Result:
         """Work on a goal until there is an ending.
@@ -85,13 +116,7 @@ class Agent:
         Raises:
             UsageError: the goal is empty, or the model or workspace cannot be used.
         """
-        trajectory = None
-        for event in self.events(goal, check=check):
-            if isinstance(event, events.Closed):
-                trajectory = event.trajectory
-        assert trajectory is not None  # Closed is always the last event
-        assert trajectory.ending is not None  # and comes after the end
-        return Result(trajectory.answer, trajectory.verdict, trajectory.ending, trajectory)
+        return _result(self.events(goal, check=check))
 
     def steps(self, goal: str | Goal, *, check: Check | None = None) -> Iterator[Step]:
         """The run as whole steps, as they happen."""
@@ -99,17 +124,36 @@ class Agent:
             if isinstance(event, events.Stepped):
                 yield event.step
 
-    def events(self, goal: str | Goal, *, check: Check | None = None, suite: str = "") -> Iterator[Event]:
+    def events(
+        self,
+        goal: str | Goal,
+        *,
+        check: Check | None = None,
+        suite: str = "",
+        past: Sequence[Message] = (),
+        parent: str | None = None,
+    ) -> Iterator[Event]:
         """The run as typed events, as they happen; the last is always ``Closed`` with the whole trajectory.
 
         Ctrl-C inside ends the run with ``interrupted``; a fault of a tool or of ours ends it with ``error``.
-        In both cases everything up to there is on record. Closing the generator early counts as
-        ``interrupted``.
+        In both cases everything up to there is on record, and :meth:`resume` goes on from it. Closing the
+        generator early counts as ``interrupted``.
+
+        Args:
+            goal: What is wanted.
+            check: Decides whether it was reached; part of a ``Goal`` otherwise.
+            suite: Name of the suite the run belongs to.
+            past: Earlier goals and answers of the same conversation, put before this goal.
+            parent: The run this one was delegated by or branched from.
         """
         aim = goal if isinstance(goal, Goal) else Goal(goal, check)
         model = self.loaded_model()
-        shown = self._toolbox.shown_for(aim.text, at_most=self.limits.shown_tools)
-        opening = opening_messages(aim.text)
+        prompts, offered = self._prompts(), self._offered(parent)
+        shown = self._shown(offered, aim.text)
+        recalled, notes = self._recalled(aim.text)
+        opening = opening_messages(aim.text, prompts, recalled=recalled, plan=self.conduct.plan != "off")
+        if habits_of(_folder(model)).conversation:
+            opening[1:1] = past
         session = model.open(opening, [tool.schema for tool in shown])
         record = self._store.begin(
             aim.text,
@@ -118,73 +162,233 @@ class Agent:
             check=_describe(aim.check),
             workspace=self._workspace.root,
             suite=suite,
+            parent=parent,
+            settings=self._settings(opening),
         )
         names = tuple(tool.name for tool in shown)
-        started = events.Started(run_id=record.run_id, goal=aim.text, model=model.version, tools=names)
         record.opened(opening, names)
+        loop = self._loop(session, shown, offered, opening, record)
+        loop.recalled = tuple(each.id for each in recalled)
+        started = Started(
+            run_id=record.run_id, goal=aim.text, model=model.version, tools=names, window=model.window
+        )
+        seen = [events.Recalled(texts=tuple(each.text for each in recalled))] if recalled else []
+        notes += [*warnings_of(prompts), *getattr(model, "warnings", ())]
+        known = tuple(tool.name for tool in self._toolbox)
+        notes += [
+            f"the rule {rule} fits no tool: is it misspelt?" for rule in self.rules.naming_nothing(known)
+        ]
+        yield from replace(self._episode(loop, record, aim, started), ahead=seen, notes=notes).events()
+
+    def resume(self, run_id: str = "last", *, check: Check | None = None) -> Iterator[Event]:
+        """Go on with a run that was interrupted, killed, or out of budget; the budget begins anew.
+
+        A call that was at work when the run broke off is repeated only if it just reads; otherwise the model
+        is told that its outcome is unknown.
+
+        Args:
+            run_id: The run, a prefix of its id, or ``last``.
+            check: As it was given the first time; the record holds its description only.
+
+        Raises:
+            UsageError: there is no such run, it has come to its end, it is being worked on, or its workspace
+                is another.
+        """
+        begun_in = self._store.find(run_id).workspace
+        if begun_in and Path(begun_in).is_dir() and Path(begun_in).resolve() != self._workspace.root:
+            raise UsageError(
+                f"the run works in {begun_in}, and not in {self._workspace.root}: resume it there"
+            )
+        run_id = self._store.load(run_id).run_id
+        self.loaded_model()  # before the run counts as running again
+        record = self._store.reopen(run_id)
+        try:
+            episode = self._taken_up(record, check)
+        except BaseException:
+            record.close()
+            raise
+        yield from episode.events()
+
+    def _taken_up(self, record: RunRecord, check: Check | None) -> Episode:
+        """The run of a reopened record, ready to go on."""
+        past, model = self._store.load(record.run_id), self.loaded_model()
+        offered = self._offered(past.parent)
+        shown = Toolbox([offered[name] for name in past.tools if name in offered])
+        messages = self._store.messages(past.run_id)
+        session = model.open(messages, [tool.schema for tool in shown])
+        loop = self._loop(session, shown, offered, messages[: int(past.settings.get("opening", 2))], record)
+        loop.take_up(past, last=messages[-1])
+        notes = []
+        if past.model != model.version:
+            notes.append("this run was begun with another model, and goes on with the one in use now")
+        started = Started(
+            run_id=past.run_id,
+            goal=past.goal,
+            model=model.version,
+            tools=past.tools,
+            resumed=True,
+            window=model.window,
+        )
+        episode = self._episode(loop, record, Goal(past.goal, check), started)
+        return replace(episode, notes=notes, before=past.seconds)
+
+    def _loop(
+        self,
+        session: Session,
+        shown: Toolbox,
+        offered: Toolbox,
+        opening: Sequence[Message],
+        record: RunRecord,
+    ) -> Loop:
+        model = self.loaded_model()
+        kept = self._home / "observations" / record.run_id
+        workspace = replace(self._workspace, attached=kept)
+        services = dict(self.services) | ({"ask_user": self.ask_user} if self.ask_user else {})
         loop = Loop(
             session=session,
             tools=shown,
-            context=Context(workspace=self._workspace, memory=self._opened_memory(), services=self.services),
-            policy=Policy(approve=self.approve),
+            context=Context(
+                workspace=workspace,
+                memory=self._opened_memory(),
+                services=services,
+                sandbox=self.sandbox,
+                hosts=tuple(self.hosts),
+            ),
+            policy=self._policy if self._helping else replace(self._policy),  # what is allowed in this run
             record=record,
             limits=self.limits,
             sampling=self.sampling,
+            conduct=self.conduct,
+            prompts=self._prompts(),
+            offered=offered,
+            opening=opening,
+            keep=workspace.keep,
+            window=model.window,
+            count=model.count,
+            edit_plan=self.edit_plan,
+            steer=self.steer,
         )
-        yield from self._watched(loop, record, aim, started)
+        loop.lend("delegate", lambda goal, names: self._delegate(loop, record.run_id, goal, names))
+        return loop
 
-    def _watched(self, loop: Loop, record: RunRecord, goal: Goal, started: Event) -> Iterator[Event]:
-        """Run the loop; whatever happens, write down how it ended."""
-        began = time.monotonic()
-        error = ""
-        try:
-            yield started
-            record.snapshot(0)
-            for event in loop.events():
-                if isinstance(event, events.Stepped) and event.step.mutated:
-                    record.snapshot(event.step.index)
-                yield event
-        except KeyboardInterrupt:
-            loop.ending = "interrupted"
-            record.snapshot(len(loop.steps))  # the step that was cut short may have changed something
-        except GeneratorExit:
-            record.snapshot(len(loop.steps))
-            record.ended("interrupted", loop.answer, time.monotonic() - began)
-            raise
-        except AutoagentError:
-            record.ended("error", loop.answer, time.monotonic() - began, traceback.format_exc())
-            raise
-        except (Exception, SystemExit):  # sys.exit() in a tool must not end the program
-            loop.ending, error = "error", traceback.format_exc()
-            record.snapshot(len(loop.steps))
-        finally:
-            loop.session.close()
-        ending = loop.ending or "error"
-        seconds = time.monotonic() - began
-        record.ended(ending, loop.answer, seconds, error)
-        yield events.Ended(ending=ending, answer=loop.answer, error=error)
-        try:
-            verdict = self._judge(goal, loop, ending)
-        except KeyboardInterrupt:
-            verdict = Verdict(reason="the check was interrupted")
-            record.ended("interrupted", loop.answer, seconds)
-        record.judged(verdict)
-        yield events.Judged(verdict=verdict)
-        yield events.Closed(trajectory=self._store.load(record.run_id))
+    def _episode(self, loop: Loop, record: RunRecord, goal: Goal, started: Started) -> Episode:
+        return Episode(
+            loop=loop,
+            record=record,
+            goal=goal,
+            workspace=self._workspace,
+            started=started,
+            load=lambda: self._store.load(record.run_id),
+            done=self._remember if self._recall_size() else None,
+        )
 
-    def _judge(self, goal: Goal, loop: Loop, ending: Ending) -> Verdict:
-        """Check the outcome after ``finished`` and budget endings, and after others where the goal says so.
+    def _offered(self, parent: str | None = None) -> Toolbox:
+        """All tools that work in this run and that the model knows how to use; helpers have no helpers."""
+        habits = habits_of(_folder(self.loaded_model()))
+        lent = {*self.services, *_OF_THE_LOOP, *(["delegate"] if parent is None else [])}
+        lent |= {name for name, there in (("ask_user", self.ask_user), ("hosts", self.hosts)) if there}
+        own = {tool.name for tool in self.tools}
+        known = None if habits.builtins is None else {*habits.builtins, *habits.pinned, *own}
+        if known is None or known & set(CONFINED):
+            lent |= {"sandbox"} if self.sandbox is not None and not self.sandbox.blocked else set()
+        return Toolbox(
+            tool
+            for tool in self._toolbox
+            if (not tool.needs or tool.needs in lent) and (known is None or tool.name in known)
+        )
 
-        A check that cannot be carried out, or fails itself, leaves it unverified and says why.
-        """
-        if ending in ("interrupted", "error") or not (goal.any_ending or ending in _JUDGED):
-            return Verdict(reason=f"the run ended with {ending}")
+    def _shown(self, offered: Toolbox, goal: str) -> Toolbox:
+        """The best of them for a goal; ``find_tools`` is there only where it has something to find."""
+        habits = habits_of(_folder(self.loaded_model()))
+        most = self.conduct.shown_tools or habits.shown_tools
+        pinned = [name for name in habits.pinned if name != "find_tools" or len(offered) - 1 > most]
+        rest = Toolbox(tool for tool in offered if tool.name in pinned or tool.name != "find_tools")
+        shown = rest.shown_for(goal, at_most=most, pinned=pinned)
+        if habits.builtins is not None:  # trained with the ranking as it is
+            return shown
+        own = [tool for tool in self.tools if tool.name not in shown]
+        extra = own[: (most - len(pinned)) // 2]  # who brings tools wants them seen, whatever they are called
+        free = [tool for tool in shown if tool.name not in pinned]
+        kept = free[: len(free) - max(0, len(shown) + len(extra) - most)]
+        return Toolbox([*kept, *extra, *(tool for tool in shown if tool.name in pinned)])
+
+    def tools_for(self, goal: str) -> Toolbox:
+        """The tools that a run would show its model for a goal, best first."""
+        return self._shown(self._offered(), goal)
+
+    def _delegate(self, loop: Loop, run_id: str, goal: str, names: Sequence[str]) -> str:
+        """Let a helper with half of what is left of the budget, and perhaps fewer tools, reach a goal."""
+        known = [tool.name for tool in self._offered(run_id)]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ToolError(f"there is no tool {unknown[0]}; the tools are {', '.join(known)}")
+        left = loop.limits.max_steps - len([step for step in loop.steps if step.kind == "act"])
+        limits = self.limits.model_copy(
+            update={
+                "max_steps": max(1, left // 2),
+                "max_tokens": max(1, (loop.limits.max_tokens - loop.spent) // 2),
+                "timeout": max(0.001, loop.seconds_left()),
+            }
+        )
+        helper = replace(
+            self, limits=limits, model=self.loaded_model(), memory=self._opened_memory() or False
+        )
+        helper._policy, helper._store, helper._helping = loop.policy, self._store, True
+        if names:
+            wanted = {*names, "finish", "decline"}
+            helper.tools = [tool for tool in self.tools if tool.name in wanted]
+            helper._toolbox = Toolbox(tool for tool in self._toolbox if tool.name in wanted)
+        run = _result(helper.events(goal, parent=run_id)).trajectory
+        loop.actor.child = run.run_id
+        loop.spent += run.counts.spent
+        if run.ending == "interrupted":
+            raise KeyboardInterrupt
+        if run.ending != "finished":
+            raise ToolError(f"the helper did not get there ({run.ending}): {run.answer or 'no answer'}")
+        return run.answer or ""
+
+    def _recall_size(self) -> int:
+        """How many memories are put before the model unasked; where none are, runs are not remembered."""
+        if self.conduct.recall is not None:
+            return self.conduct.recall
+        return habits_of(_folder(self.loaded_model())).recall
+
+    def _recalled(self, goal: str) -> tuple[list[Recalled], list[str]]:
+        """What long-term memory says about a goal; a memory that cannot be used is a note, no fault."""
+        memory = self._opened_memory() if self._recall_size() else None
+        if memory is None:
+            return [], []
         try:
-            return verify(goal, self._workspace, loop.answer or "")
-        except UsageError as problem:
-            return Verdict(reason=str(problem))
-        except Exception as problem:  # a check is the user's code: its fault must not lose the run
-            return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
+            return recall_block(memory, goal, self._recall_size()), []
+        except StoreError as problem:
+            return [], [f"this run does without long-term memory: {problem}"]
+
+    def _remember(self, run: Trajectory) -> str:
+        """Keep how a run went; returns what the user should know, if that failed."""
+        memory = self._opened_memory()
+        if memory is None or self.conduct.dry_run or run.ending == "interrupted":
+            return ""
+        try:
+            remember_run(memory, run)
+        except StoreError as problem:
+            return f"the run is not in long-term memory: {problem}"
+        return ""
+
+    def _prompts(self) -> Prompts:
+        prompts = prompts_of(_folder(self.loaded_model()), self.prompts or self._home / "prompts")
+        prompts.check()  # now, and not in the middle of a run
+        return prompts
+
+    def _settings(self, opening: Sequence[Message]) -> dict[str, Any]:
+        """What a run is resumed with."""
+        return {
+            "model": str(self.model) if isinstance(self.model, (str, Path)) else None,
+            "limits": self.limits.model_dump(mode="json"),
+            "sampling": self.sampling.model_dump(mode="json"),
+            "conduct": self.conduct.model_dump(mode="json"),
+            "opening": len(opening),
+            **self.about,
+        }
 
     def loaded_model(self) -> Model:
         """The model, loaded at first use.
@@ -219,6 +423,23 @@ class Agent:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _result(stream: Iterator[Event]) -> Result:
+    """Let a run come to its end."""
+    trajectory = None
+    for event in stream:
+        if isinstance(event, events.Closed):
+            trajectory = event.trajectory
+    assert trajectory is not None  # Closed is always the last event
+    assert trajectory.ending is not None  # and comes after the end
+    return Result(trajectory.answer, trajectory.verdict, trajectory.ending, trajectory)
+
+
+def _folder(model: Model) -> Path | None:
+    """Where the model's files are; None for one that has none here."""
+    folder = getattr(model, "folder", None)
+    return folder if isinstance(folder, Path) else None
 
 
 def _describe(check: Check | None) -> str:

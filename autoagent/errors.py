@@ -8,6 +8,7 @@
     │   ├── ToolError         raised by a tool: "no such file: a.txt"
     │   ├── InvalidCall       a call names no shown tool, or its arguments do not validate
     │   └── Denied            policy or user refused the effect
+    ├── ServerError           a remote model's server was lost or answers nonsense: one line, exit code 1
     ├── ContextFull           nobody acts: the conversation outgrew the window, the run ends with max_tokens
     └── StoreError            the record cannot be read or written: one clear line, exit code 1
 
@@ -16,6 +17,8 @@ is kept whole, and the traceback is kept with it.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class AutoagentError(Exception):
@@ -47,7 +50,15 @@ class InvalidCall(Recoverable):
 
 
 class Denied(Recoverable):
-    """An effect that the policy or the user refused."""
+    """An effect that the policy or the user refused: ``by`` tells who, ``feedback`` what the user said."""
+
+    def __init__(self, message: str, *, by: Literal["policy", "user"] = "policy", feedback: str = "") -> None:
+        super().__init__(message)
+        self.by, self.feedback = by, feedback
+
+
+class ServerError(AutoagentError):
+    """The server of a remote model was lost, fails, or answers nonsense. The run so far is on record."""
 
 
 class ContextFull(AutoagentError):

@@ -13,6 +13,8 @@ class Started(Data):
     goal: str
     model: str
     tools: tuple[str, ...]
+    resumed: bool = False
+    window: int = 0  # of the model, in tokens
 
 
 class Planned(Data):
@@ -26,6 +28,7 @@ class Planned(Data):
 class Token(Data):
     type: Literal["token"] = "token"
     text: str
+    reasoning: bool = False  # thinking, kept apart from what the model says
 
 
 class Called(Data):
@@ -35,7 +38,7 @@ class Called(Data):
 
 
 class ApprovalWanted(Data):
-    """A call's effects need consent; the answer comes through the ``approve`` callable."""
+    """A call's effects needed consent, and how it was decided; the answer comes through ``approve``."""
 
     type: Literal["approval"] = "approval"
     step: int
@@ -53,6 +56,30 @@ class Observed(Data):
 class Stepped(Data):
     type: Literal["step"] = "step"
     step: Step
+
+
+class Recalled(Data):
+    """Memories that were put before the model, best first."""
+
+    type: Literal["recall"] = "recall"
+    texts: tuple[str, ...]
+
+
+class Compacted(Data):
+    """Older messages gave way to a summary; ``before`` and ``after`` are tokens of the window in use."""
+
+    type: Literal["compaction"] = "compaction"
+    step: int
+    before: int
+    after: int
+
+
+class Nudged(Data):
+    """The run was getting nowhere, or was told something: ``why`` in one line, and what was done about it."""
+
+    type: Literal["nudge"] = "nudge"
+    why: str
+    remedy: Literal["nudge", "replan", "retry", "feedback"]
 
 
 class Note(Data):
@@ -82,5 +109,18 @@ class Closed(Data):
 
 
 Event = (
-    Started | Planned | Token | Called | ApprovalWanted | Observed | Stepped | Note | Ended | Judged | Closed
+    Started
+    | Planned
+    | Token
+    | Called
+    | ApprovalWanted
+    | Observed
+    | Recalled
+    | Compacted
+    | Nudged
+    | Stepped
+    | Note
+    | Ended
+    | Judged
+    | Closed
 )

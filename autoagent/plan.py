@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
-_NUMBER = re.compile(r"\s*(\d+)[.:)]")
+_NUMBER = re.compile(r"\s*(\d{1,9})[.:)]")
 
 
 @dataclass
@@ -47,3 +47,11 @@ class Plan:
         """Numbers of the ticked sub-goals."""
         last = len(self.sub_goals) if self.finished else self.current - 1
         return tuple(range(1, last + 1))
+
+
+def parsed(value: Any) -> tuple[str, ...]:
+    """The sub-goals of a value that should fit ``SCHEMA``; a remote model's may be anything."""
+    listed = value.get("plan") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        return ()
+    return tuple(str(each).strip() for each in listed if str(each).strip())[:MOST_SUB_GOALS]

@@ -152,6 +152,57 @@ class Snapshots:
                 raise StoreError(f"snapshot {snapshot[:12]} names a path outside its folder: {name}")
         return manifest
 
+    def contents(self, snapshot: str) -> set[str]:
+        """Hashes of everything a snapshot needs, itself included.
+
+        Raises:
+            StoreError: the snapshot is unknown or damaged.
+        """
+        return {snapshot} | {
+            entry.content for entry in self.entries(snapshot).values() if entry.kind == "file"
+        }
+
+    def stored(self) -> dict[str, int]:
+        """Everything that is kept, by hash, with the bytes it takes on disk."""
+        return {
+            file.parent.name + file.name: file.stat().st_size
+            for file in self.root.glob("[0-9a-f][0-9a-f]/*")
+            if not file.name.startswith(".")
+        }
+
+    def content(self, digest: str) -> bytes:
+        """What is kept under a hash, checked against it.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        return self._get(digest)
+
+    def keep(self, content: bytes) -> str:
+        """Keep some bytes that were in a snapshot elsewhere, and return their hash.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        return self._put(content)
+
+    def sweep(self, needed: set[str]) -> int:
+        """Remove everything that is not needed, and return how many bytes that freed. Nobody may be taking a
+        snapshot meanwhile: it would lose what it found here already.
+
+        Raises:
+            StoreError: a file cannot be removed.
+        """
+        freed = 0
+        for digest, size in self.stored().items():
+            if digest not in needed:
+                try:
+                    self._file(digest).unlink(missing_ok=True)
+                except OSError as error:
+                    raise StoreError(f"{self._file(digest)} cannot be removed: {error.strerror}") from None
+                freed += size
+        return freed
+
     def _walk(self, folder: Path, left_out: set[Identity]) -> list[tuple[str, str, os.stat_result]]:
         """Names, paths and status of all that is kept, over before any content is read when past the cap."""
         found: list[tuple[str, str, os.stat_result]] = []

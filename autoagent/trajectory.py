@@ -13,6 +13,9 @@ Ending = Literal[
 ]  # fmt: skip
 
 
+StepKind = Literal["plan", "act", "compaction"]
+
+
 class Data(BaseModel):
     """Base of the record's value types: immutable and strict about unknown keys."""
 
@@ -101,6 +104,16 @@ class Reply(Data):
         return Message(role="assistant", content=self.text, calls=self.calls)
 
 
+class Permission(Data):
+    """How it was decided about a call whose effects were not simply allowed."""
+
+    effects: tuple[str, ...]
+    granted: bool
+    by: Literal["policy", "user"]
+    scope: Literal["once", "run", "always"] = "once"
+    feedback: str = ""  # what the user said with a no
+
+
 class Observation(Data):
     """What one action returned, as the model sees it."""
 
@@ -110,17 +123,31 @@ class Observation(Data):
     seconds: float = 0.0
     mutated: bool = False  # the tool declared a write or execute effect
     detail: str = ""  # for people: a traceback, a denial, what was cut
+    kept: str = ""  # where the agent can read all of it, when it was cut
+    child: str = ""  # the run it delegated to
+    permission: Permission | None = None
 
 
 class Step(Data):
-    """One model call and what followed. Step 0 is the plan."""
+    """One model call and what followed.
+
+    Step 0 is the plan. A later plan is a re-planning; a compaction is a summary that took the place of older
+    messages (its reply has no tokens where a template wrote it).
+    """
 
     index: int
+    kind: StepKind = "act"
     reply: Reply
     observations: tuple[Observation, ...] = ()
     sub_goal: int | None = None  # number (from 1) of the sub-goal this step says it serves
+    recalled: tuple[str, ...] = ()  # ids of the memories put before the model ahead of this step
     ending: Ending | None = None
     seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the step came to its end: every call has its observation, or an ending cut it off."""
+        return self.ending is not None or len(self.observations) >= len(self.reply.calls)
 
     @property
     def mutated(self) -> bool:
@@ -153,6 +180,13 @@ class Trajectory(Data):
     seconds: float = 0.0
     tools: tuple[str, ...] = ()  # names shown to the model, in the order shown
     error: str = ""  # traceback of the fault behind ending "error"
+    parent: str | None = None  # the run it was delegated by, or branched from
+    settings: dict[str, Any] = Field(default_factory=dict)  # what it ran with, enough to resume it
+
+    @property
+    def acts(self) -> tuple[Step, ...]:
+        """The steps that count: model calls that could act."""
+        return tuple(step for step in self.steps if step.kind == "act")
 
     @property
     def counts(self) -> Counts:
@@ -163,12 +197,13 @@ class Record(Protocol):
     """Where the loop writes, before anything else can go wrong. The store implements it; tests need not."""
 
     def opened(self, messages: Sequence[Message], tools: Sequence[str]) -> None: ...  # before the first call
-    def replied(self, index: int, reply: Reply) -> None: ...  # before the reply's actions run
-    def observed(
-        self, index: int, number: int, observation: Observation
-    ) -> None: ...  # right after each action
+    def replied(self, index: int, reply: Reply, kind: StepKind = "act") -> None: ...  # before its actions run
+    def observed(self, index: int, number: int, observation: Observation) -> None: ...  # after each action
     def said(self, message: Message) -> None: ...  # appended by us after a reply: a nudge, feedback
     def planned(self, plan: Sequence[str]) -> None: ...
+    def compacted(
+        self, messages: Sequence[Message]
+    ) -> None: ...  # the conversation is now these, and no more
     def stepped(self, step: Step) -> None: ...
 
 
@@ -176,8 +211,9 @@ class NoRecord:
     """A record that keeps nothing."""
 
     def opened(self, messages: Sequence[Message], tools: Sequence[str]) -> None: ...
-    def replied(self, index: int, reply: Reply) -> None: ...
+    def replied(self, index: int, reply: Reply, kind: StepKind = "act") -> None: ...
     def observed(self, index: int, number: int, observation: Observation) -> None: ...
-    def said(self, message: Message) -> None: ...  # appended by us after a reply: a nudge, feedback
+    def said(self, message: Message) -> None: ...
     def planned(self, plan: Sequence[str]) -> None: ...
+    def compacted(self, messages: Sequence[Message]) -> None: ...
     def stepped(self, step: Step) -> None: ...

@@ -16,12 +16,16 @@ SKIPPED = frozenset({HOME, ".git", "__pycache__", ".venv", "node_modules"})
 """Folders that belong to programs, not to the work: not listed, not touched, not in snapshots."""
 
 
+ATTACHED = "@kept/"  # what the run has put aside for the agent to read
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder. Paths given to tools are relative to it and cannot leave it, not by ``..``, not by a link."""
 
     root: Path
     protected: tuple[Path, ...] = ()  # resolved; files and folders inside the root that tools may not touch
+    attached: Path | None = None  # a folder elsewhere, reached as @kept/NAME
 
     @classmethod
     def at(cls, folder: Path | str, *, protected: Sequence[Path] = ()) -> Workspace:
@@ -59,6 +63,8 @@ class Workspace:
         """
         if "\0" in name:
             raise ToolError("a path cannot contain a NUL character")
+        if self.attached is not None and name.startswith(ATTACHED):
+            return self._attached(name)
         try:
             target = (self.root / name).resolve()
             if not target.is_relative_to(self.root):
@@ -73,6 +79,26 @@ class Workspace:
         parts = {part.casefold() for part in target.relative_to(self.root).parts}
         if parts & SKIPPED or any(target.is_relative_to(path) for path in self.protected):
             raise ToolError(f"{name} is out of bounds: it belongs to a program, not to the work")
+        return target
+
+    def keep(self, name: str, text: str) -> str:
+        """Put a text where the agent can read it, outside of the work; return its name, "" on failure."""
+        if self.attached is None:
+            return ""
+        try:
+            self.attached.mkdir(parents=True, exist_ok=True)
+            (self.attached / name).write_text(text, encoding="utf-8")
+        except OSError:  # a full disk must not end the run for this
+            with contextlib.suppress(OSError):
+                (self.attached / name).unlink()  # half of it
+            return ""
+        return ATTACHED + name
+
+    def _attached(self, name: str) -> Path:
+        assert self.attached is not None  # asked by the caller
+        target = (self.attached / name.removeprefix(ATTACHED)).resolve()
+        if target.parent != self.attached.resolve():
+            raise ToolError(f"no such file: {name}")
         return target
 
     def entry(self, name: str) -> Path:

@@ -67,7 +67,7 @@ def main() -> int:
         start = Path(options.start) if options.start else _with_noise(circle, place / "start")
         home, control = place / "home", place / "control"
         versions = Versions(home)
-        versions.use(versions.add(start, prompts=prompt_hash(), note="under-trained").name)
+        versions.use(versions.add(start, prompts=prompt_hash(start), note="under-trained").name)
         practise(circle, home, tasks_of(PRACTICE, options.goals))
         shutil.copytree(home / "models", control / "models")
         spoil_runs(home, control, random.Random(options.seed))

@@ -5,7 +5,8 @@
     memory.recall("wifi pasword")[0].text      # finds it in spite of the typo
 
 ``autoagent.memory.volatile.VolatileMemory`` has the same interface and ranking and keeps nothing;
-``LazyMemory`` opens the one on disk at its first use.
+``LazyMemory`` opens the one on disk at its first use. ``recall_block`` is what a run recalls unasked,
+``remember_run`` what it leaves behind, ``autoagent.memory.documents`` reads files and folders.
 Importing this package is cheap: numpy and Chroma are imported when a memory is opened.
 """
 
@@ -15,24 +16,104 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoagent.memory.lazy import LazyMemory
-from autoagent.memory.protocol import Memory, MemoryLocked, Recalled
+from autoagent.memory.protocol import KINDS, Chunk, Entry, Memory, MemoryLocked, Recalled
+from autoagent.memory.runs import remember_run
 
 if TYPE_CHECKING:
+    from autoagent.memory.chroma import ChromaMemory
     from autoagent.memory.embedder import Embedder
 
-__all__ = ["LazyMemory", "Memory", "MemoryLocked", "Recalled", "open_memory"]
+__all__ = [
+    "KINDS",
+    "Chunk",
+    "Entry",
+    "LazyMemory",
+    "Memory",
+    "MemoryLocked",
+    "Recalled",
+    "exists",
+    "open_memory",
+    "recall_block",
+    "reindex",
+    "remember_run",
+]
 
 
-def open_memory(home: Path | str, *, wait: float = 5.0, embedder: Embedder | None = None) -> Memory:
+def exists(home: Path | str) -> bool:
+    """Tell whether anything was ever written to the memory of ``home`` on this machine."""
+    return (Path(home) / "memory" / "chroma.sqlite3").exists()
+
+
+def open_memory(
+    home: Path | str,
+    *,
+    url: str | None = None,
+    embedder: Embedder | Path | str | None = None,
+    wait: float = 5.0,
+) -> ChromaMemory:
     """Open the memory in ``<home>/memory``, making it if it is not there; nothing is ever fetched.
 
-    Waits up to ``wait`` seconds for another process to let go of it. What another ``embedder`` wrote is
-    embedded again.
+    Args:
+        home: The project's folder of records, memory and versions.
+        url: A Chroma server (``http://host:8000``) that keeps the memory instead; several processes may use
+            it at once.
+        embedder: Makes the vectors: a folder of sentence-transformers, or an object; by default
+            ``GramEmbedder``.
+        wait: Seconds to wait for another process to let go of it, or for the server to answer.
 
     Raises:
         MemoryLocked: another process still holds it.
-        StoreError: it cannot be read or written.
+        StoreError: it cannot be read or written, the server cannot be reached, or what is kept was embedded
+            by another embedder.
+        UsageError: the URL or the embedder's folder cannot be used.
     """
-    from autoagent.memory.chroma import ChromaMemory
+    return _opened(home, url, embedder, wait)
 
-    return ChromaMemory(Path(home) / "memory", wait=wait, embedder=embedder)
+
+def reindex(
+    home: Path | str,
+    *,
+    url: str | None = None,
+    embedder: Embedder | Path | str | None = None,
+    wait: float = 5.0,
+) -> tuple[int, str]:
+    """Embed everything that another embedder wrote with this one.
+
+    Returns:
+        How many texts are kept, and the embedder's name.
+
+    Raises:
+        StoreError, UsageError: as ``open_memory``.
+    """
+    memory = _opened(home, url, embedder, wait, take_over=True)
+    try:
+        return memory.count(), memory.about()["embedder"]
+    finally:
+        memory.close()
+
+
+def recall_block(memory: Memory, query: str, k: int = 3, max_chars: int = 1_600) -> list[Recalled]:
+    """Return what fits ``query`` well enough to be shown unasked; see ``autoagent.memory.block``."""
+    from autoagent.memory import block
+
+    return block.recall_block(memory, query, k, max_chars)
+
+
+def _opened(
+    home: Path | str,
+    url: str | None,
+    embedder: Embedder | Path | str | None,
+    wait: float,
+    take_over: bool = False,
+) -> ChromaMemory:
+    from autoagent.memory.chroma import ChromaMemory
+    from autoagent.memory.places import Folder, Server
+
+    if isinstance(embedder, (str, Path)):
+        from autoagent.memory.sentences import SentenceEmbedder
+
+        chosen: Embedder | None = SentenceEmbedder(Path(embedder))
+    else:
+        chosen = embedder
+    place = Server(url, wait) if url else Folder(Path(home) / "memory", wait)
+    return ChromaMemory(place, chosen, take_over=take_over)

@@ -28,10 +28,16 @@ _SALT = tuple(np.uint64(n * 0x9E3779B97F4A7C15 % 2**64) for n in range(LONGEST +
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of length 1. A new ``name`` tells a store to embed its texts again."""
+    """Turns texts into vectors of length 1. A new ``name`` tells a store that its vectors are others."""
 
-    name: str  # 3 to 40 of a-z, 0-9 and "-"
-    dimension: int
+    @property
+    def name(self) -> str: ...  # 3 to 40 of a-z, 0-9 and "-"
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def sure(self) -> float: ...  # the cosine from which two texts belong together; above 1: it never knows
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row per text, shape (N, dimension), float32."""
@@ -43,6 +49,7 @@ class GramEmbedder:
 
     name = "grams-384-v1"
     dimension = 384
+    sure = 2.0  # letters in common are no meaning in common
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of length 1 per text, (N, 384); deterministic on every machine."""

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
-from autoagent.memory.lexical import Lexical, words
-from autoagent.memory.protocol import Recalled
+import numpy as np
+import numpy.typing as npt
 
-RANK_OFFSET = 60  # of reciprocal rank fusion: larger trusts the very first places less
+from autoagent.memory.lexical import Lexical
+from autoagent.memory.protocol import KINDS, Entry
+
+# Of reciprocal rank fusion: larger trusts the first places less. Of 0, 2, 5, 10, 20 and the customary 60,
+# chosen on questions held out of training after 60 had fallen behind BM25 in recall@5: see docs/memory.md.
+RANK_OFFSET = 5
 MIN_DEPTH = 64  # places of each list that take part
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A kept text; ``age`` grows with every addition, so that the newer of two equals comes first."""
-
-    id: str
-    text: str
-    kind: str
-    source: str
-    age: int
 
 
 def clean(text: str) -> str:
@@ -36,9 +32,21 @@ def clean(text: str) -> str:
     return kept
 
 
-def identify(text: str, kind: str, source: str) -> str:
+def known(kind: str) -> str:
+    """Return ``kind``.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"There is no kind {kind!r}: choose one of {', '.join(KINDS)}.")
+    return kind
+
+
+def identify(text: str, kind: str, source: str, lines: str = "") -> str:
     """Return the id of an entry: a hash of what makes it one entry and not two, 16 hex digits."""
-    return hashlib.sha256("\x1f".join((kind, source, text)).encode("utf-8", "replace")).hexdigest()[:16]
+    parts = (kind, source, text, lines) if lines else (kind, source, text)
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def depth(k: int) -> int:
@@ -53,56 +61,104 @@ def depth(k: int) -> int:
 
 
 class Shelf:
-    """Entries by id with their word index; the vectors are the owner's."""
+    """What is known of all entries without their texts: ids, kinds, sources and the word index.
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.entries: dict[str, Entry] = {}
-        self._lexical = Lexical()
-        for entry in sorted(entries, key=lambda entry: entry.age):
-            self.put(entry)
+    Entries are rows in the order of their age. Vectors and texts are the owner's.
+    """
 
-    @property
-    def next_age(self) -> int:
-        """The age of the next entry; ``entries`` is ordered by age."""
-        return next(reversed(self.entries.values())).age + 1 if self.entries else 0
+    def __init__(self) -> None:
+        self.lexical = Lexical()
+        self.last_age = 0
+        self._rows: dict[str, int] = {}  # id -> row
+        self._ids: list[str] = []  # row -> id, also of removed rows
+        self._groups: dict[tuple[str, str], int] = {}  # (kind, source) -> number
+        self._group_of = array("I")  # row -> number of its group
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def put(self, entry: Entry) -> None:
-        """Keep a new entry."""
-        self.entries[entry.id] = entry
-        self._lexical.add(entry.id, entry.text)
+        """Take in an entry, newer than all others."""
+        self._rows[entry.id] = self.lexical.add(entry.text)
+        self._ids.append(entry.id)
+        self._group_of.append(self._groups.setdefault((entry.kind, entry.source), len(self._groups)))
+        self.last_age = max(self.last_age, entry.age)
 
     def drop(self, id: str) -> None:
         """Remove an entry that is kept."""
-        self._lexical.remove(id, self.entries.pop(id).text)
+        self.lexical.remove(self._rows.pop(id))
 
-    def chosen(self, ids: Iterable[str], source: str) -> list[str]:
-        """Return those of ``ids`` that are kept, and all ids from ``source`` unless it is empty."""
-        wanted = set(ids)
-        return [e.id for e in self.entries.values() if e.id in wanted or (source and e.source == source)]
+    def chosen(self, kind: str = "", source: str = "") -> list[str]:
+        """Return the ids, oldest first; of this kind and this source, where they are given."""
+        inside = self._inside(kind, source) & self.lexical.alive()
+        return [self._ids[row] for row in np.flatnonzero(inside)]
 
-    def rank(self, query: str, similar: Mapping[str, float], k: int) -> list[Recalled]:
-        """Return the best ``k`` by BM25 and by ``similar``: cosines of at least the nearest ``depth(k)``."""
-        lexical = self._lexical.scores(query)
-        fused: dict[str, float] = {}
-        for scores in (similar, lexical):
-            for place, id in enumerate(self._ordered(scores)[: depth(k)], start=1):
-                fused[id] = fused.get(id, 0.0) + (RANK_OFFSET + 1) / (RANK_OFFSET + place) / 2
-        trigrams = {word[i : i + 3] for word in words(query) for i in range(len(word) - 2)}
-        best: list[Recalled] = []
-        for id in self._ordered(fused):
-            entry = self.entries[id]
-            if id in lexical or _shares(trigrams, entry.text):
-                best.append(Recalled(entry.text, entry.kind, entry.source, round(fused[id], 6), id))
-                if len(best) == k:
-                    break
-        return best
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many entries there are by (kind, source)."""
+        living = np.array(self._group_of, dtype=np.uint32)[self.lexical.alive()]
+        sizes = np.bincount(living, minlength=len(self._groups)).tolist()
+        return {group: sizes[number] for group, number in self._groups.items() if sizes[number]}
 
-    def _ordered(self, scores: Mapping[str, float]) -> list[str]:
-        """Return the ids, highest score first, newer first among equals; stores differ in the last bits."""
-        return sorted(scores, key=lambda id: (-round(scores[id], 5), -self.entries[id].age))
+    def fused(
+        self, query: str, similar: Mapping[str, float], k: int, kind: str
+    ) -> list[tuple[str, float, bool]]:
+        """Rank by BM25 and by ``similar``: cosines of at least the nearest ``depth(k)`` of that kind.
+
+        Returns:
+            Id, fused score (0..1) and whether a word is shared, best first.
+        """
+        scores = np.round(self.lexical.scores(query), 5)
+        if kind:
+            scores[~self._inside(kind, "")] = 0
+        cosines = {self._rows[id]: cosine for id, cosine in similar.items() if id in self._rows}
+        near, nearness = np.array(list(cosines), dtype=np.int64), np.array(list(cosines.values()), np.float64)
+        places = (
+            _first(near, np.round(nearness, 5), depth(k)),
+            _first(np.flatnonzero(scores), scores[scores > 0], depth(k)),
+        )
+        fused: dict[int, float] = {}
+        for rows in places:
+            for place, row in enumerate(rows, start=1):
+                fused[row] = fused.get(row, 0.0) + (RANK_OFFSET + 1) / (RANK_OFFSET + place) / 2
+        order = sorted(fused, key=lambda row: (-round(fused[row], 5), -row))
+        return [(self._ids[row], round(fused[row], 6), bool(scores[row])) for row in order]
+
+    def packed(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything as arrays for ``unpacked``."""
+        alive = self.lexical.alive()
+        about = {"last_age": self.last_age, "groups": list(self._groups), "ids": self.chosen()}
+        groups = np.array(self._group_of, dtype=np.uint32)[alive]
+        described = np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8)
+        return {**self.lexical.packed(), "group_of": groups, "about": described}
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, npt.NDArray[Any]]) -> Shelf:
+        """Return the shelf that ``packed`` was made from."""
+        shelf = cls()
+        about = json.loads(packed["about"].tobytes())
+        shelf.lexical = Lexical.unpacked(packed)
+        shelf.last_age = about["last_age"]
+        shelf._ids = about["ids"]
+        shelf._rows = {id: row for row, id in enumerate(shelf._ids)}
+        shelf._groups = {(kind, source): number for number, (kind, source) in enumerate(about["groups"])}
+        shelf._group_of = array("I", packed["group_of"].astype(np.uint32).tobytes())
+        return shelf
+
+    def _inside(self, kind: str, source: str) -> npt.NDArray[np.bool_]:
+        """Tell which rows are of this kind and this source, (rows,); empty stands for any."""
+        fits = [
+            (not kind or kind == group[0]) and (not source or source == group[1]) for group in self._groups
+        ]
+        return np.array(fits, dtype=np.bool_)[np.array(self._group_of, dtype=np.uint32)]
 
 
-def _shares(trigrams: set[str], text: str) -> bool:
-    """Tell whether ``text`` has any of the trigrams; hashed vectors look a little alike even without."""
-    folded = " ".join(words(text))
-    return any(trigram in folded for trigram in trigrams)
+def _first(rows: npt.NDArray[np.int64], scores: npt.NDArray[np.floating[Any]], most: int) -> Iterable[int]:
+    """Return the rows, highest score first, newer first among equals; stores differ in the last bits."""
+    if len(rows) > most:
+        best = scores >= np.partition(scores, -most)[-most]
+        rows, scores = rows[best], scores[best]
+    order: list[int] = rows[np.lexsort((-rows, -scores))[:most]].tolist()
+    return order

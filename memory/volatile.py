@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from autoagent.memory.embedder import Embedder, GramEmbedder, Vectors
-from autoagent.memory.protocol import Recalled
-from autoagent.memory.ranking import Entry, Shelf, clean, depth, identify
+from autoagent.memory.embedder import Embedder, Vectors
+from autoagent.memory.protocol import Entry
+from autoagent.memory.ranking import Shelf
+from autoagent.memory.shelved import ShelvedMemory
 
 
-class VolatileMemory:
+class VolatileMemory(ShelvedMemory):
     """Keeps its texts in this process until it is closed. Implements ``Memory``."""
 
     def __init__(self, embedder: Embedder | None = None) -> None:
-        self._embedder: Embedder = embedder or GramEmbedder()
-        self._shelf = Shelf()
-        self._vectors: dict[str, Vectors] = {}  # id -> (D,)
-        self._lock = threading.RLock()
-
-    def add(self, text: str, kind: str = "semantic", source: str = "") -> str:
-        """Remember ``text``; see ``Memory.add``."""
-        text = clean(text)
-        id = identify(text, kind, source)
-        with self._lock:
-            if id not in self._shelf.entries:
-                self._vectors[id] = self._embedder.embed([text])[0]
-                self._shelf.put(Entry(id, text, kind, source, self._shelf.next_age))
-        return id
-
-    def recall(self, query: str, k: int = 3) -> list[Recalled]:
-        """Return the best ``k`` texts; see ``Memory.recall``."""
-        depth(k)
-        with self._lock:
-            if not self._vectors or not query.strip():
-                return []
-            cosines = np.stack(list(self._vectors.values())) @ self._embedder.embed([query])[0]  # (N,)
-            return self._shelf.rank(query, dict(zip(self._vectors, cosines.tolist(), strict=True)), k)
-
-    def forget(self, *ids: str, source: str = "") -> int:
-        """Remove entries; see ``Memory.forget``."""
-        with self._lock:
-            chosen = self._shelf.chosen(ids, source)
-            for id in chosen:
-                self._shelf.drop(id)
-                del self._vectors[id]
-        return len(chosen)
-
-    def count(self) -> int:
-        """Return the number of texts kept."""
-        return len(self._shelf.entries)
+        super().__init__(embedder)
+        self._kept: dict[str, tuple[Entry, Vectors]] = {}  # id -> entry, its vector (D,)
 
     def close(self) -> None:
         """Forget everything."""
-        with self._lock:
-            self._shelf, self._vectors = Shelf(), {}
+        with self._guard:
+            self._shelf, self._kept = Shelf(), {}
+
+    def _using(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        vectors = self._embedder.embed([entry.text for entry in entries])
+        self._kept |= {entry.id: (entry, vector) for entry, vector in zip(entries, vectors, strict=True)}
+
+    def _erase(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            del self._kept[id]
+
+    def _read(self, ids: Sequence[str]) -> Mapping[str, Entry]:
+        return {id: self._kept[id][0] for id in ids}
+
+    def _nearest(self, vectors: Vectors, most: int, kind: str) -> Mapping[str, float]:
+        fitting = {id: vector for id, (entry, vector) in self._kept.items() if kind in ("", entry.kind)}
+        if not fitting:
+            return {}
+        cosines = np.stack(list(fitting.values())) @ vectors[0]  # (N,)
+        return dict(zip(fitting, cosines.tolist(), strict=True))

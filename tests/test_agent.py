@@ -72,7 +72,7 @@ def test_events_tell_the_run_from_its_start_to_the_whole_trajectory(new: New) ->
         "started",
         *("token", "plan", "step"),
         *("token", "plan", "call", "observation", "step"),
-        *("token", "call", "observation", "step"),
+        *("call", "observation", "step"),
         *("ending", "verdict", "closed"),
     ]
     closed = seen[-1]

@@ -30,11 +30,12 @@ PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(en
 # Imports inside functions and under TYPE_CHECKING count. "autoagent" is the package's own __init__.
 LAYERS = (
     {"errors", "config"},
-    {"goal", "trajectory", "events", "home"},
+    {"goal", "trajectory", "events", "home", "settings", "configfile"},
     {"models", "prompts", "memory", "security", "workspace", "snapshots"},
     {"tools"},
-    {"plan", "loop"},
+    {"plan", "stuck", "deadline", "compaction", "acting", "loop"},
     {"store"},
+    {"episode"},
     {"agent"},
     {"autoagent"},
     {"evals"},

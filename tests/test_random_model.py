@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autoagent import Agent, Limits, Sampling
+from autoagent import Agent, Conduct, Limits, Sampling
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.local import LocalModel
 from autoagent.models.tiny import write_tiny_model
@@ -45,11 +45,13 @@ def drive(model: LocalModel, folder: Path, home: Path, seed: int) -> list[Step]:
         model=model,
         workspace=lay_out(folder),
         home=home,
-        limits=Limits(shown_tools=12, calls_per_turn=1 + seed % 3, reply_tokens=128),
+        limits=Limits(calls_per_turn=1 + seed % 3, reply_tokens=128),
+        conduct=Conduct(shown_tools=12, recall=0),
         sampling=Sampling(temperature=1.0, seed=seed),
         approve=lambda request: True,
         memory=VolatileMemory(),
         services={"finetune": lambda note="": f"nothing to learn from yet ({note})"},
+        ask_user=lambda question: "yes",
     )
     with agent:
         result = agent.run(GOALS[seed % len(GOALS)])
@@ -69,21 +71,21 @@ def test_every_plan_and_every_call_of_a_random_model_parses_and_validates(
     model: LocalModel, tmp_path: Path
 ) -> None:
     tools = Toolbox(builtin_tools())
+    reachable = {tool.name for tool in tools if tool.needs not in ("hosts", "sandbox")}
     plans = steps = 0
     called: Counter[str] = Counter()
-    while steps < STEPS or (len(called) < len(tools) and steps < 1.5 * STEPS):
+    while steps < STEPS or (len(reachable & set(called)) < len(reachable) and steps < 1.5 * STEPS):
         first, *rest = drive(model, tmp_path / f"w{plans}", tmp_path / "home", seed=plans)
-        plan = first.reply.value
-        assert isinstance(plan, dict)
-        assert 1 <= len(plan["plan"]) <= MOST_SUB_GOALS
-        assert all(0 < len(sub_goal) <= 120 for sub_goal in plan["plan"])
+        for each in (first, *(step for step in rest if step.kind == "plan")):
+            plan = each.reply.value
+            assert isinstance(plan, dict)
+            assert 1 <= len(plan["plan"]) <= MOST_SUB_GOALS
+            assert all(0 < len(sub_goal) <= 120 for sub_goal in plan["plan"])
         plans += 1
-        for step in rest:
+        for step in (step for step in rest if step.kind == "act"):
             names = valid_calls(step, tools)
             assert names, f"no call in {step.reply.text!r}"
             called.update(names)
             steps += 1
-    assert len(called) >= len(tools) - 2, f"called: {called}"  # which ones is chance
-    runs = Store(tmp_path / "home").runs()
-    assert len(runs) == plans
-    assert sum(run.steps - 1 for run in runs) == steps
+    assert len(reachable & set(called)) >= len(reachable) - 4, f"called: {called}"  # which ones is chance
+    assert len([run for run in Store(tmp_path / "home").runs() if run.parent is None]) == plans

@@ -192,6 +192,8 @@ def test_runs_are_listed_newest_first_and_filtered(store: Store) -> None:
     assert [run.goal for run in store.runs(model="v2")] == ["c"]
     shown = store.find(first.run_id)
     assert (shown.state, shown.steps, shown.answer, shown.replayable) == ("finished", 1, "x", True)
+    assert store.find("last").state == "running"
+    third.close()  # as when its process dies
     assert store.find("last").state == "unfinished"
     assert [run.goal for run in store.runs(ending="unfinished")] == ["c"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from autoagent.errors import StoreError
 from autoagent.store import RunRecord, Store
-from autoagent.trajectory import Observation, Reply, Step, TokenTrace, ToolCall
+from autoagent.trajectory import Message, Observation, Reply, Step, TokenTrace, ToolCall
 
 
 @pytest.fixture
@@ -238,3 +238,40 @@ def test_when_the_disk_gives_no_more_what_was_acknowledged_stays(tmp_path: Path)
         a_step(index, tokens=400) for index in range(int(count))
     ]
     store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE steps SET kind = 'odd'",
+        "UPDATE steps SET recalled = 'no json'",
+        "UPDATE steps SET completion_ids = x'00'",
+        "UPDATE observations SET permission = '{}'",
+        "UPDATE observations SET arguments = '[1]'",
+        "UPDATE runs SET settings = '['",
+        "UPDATE messages SET calls = '[1]'",
+        "UPDATE messages SET role = 'nobody'",
+    ],
+)
+def test_damaged_rows_are_one_line_that_names_the_run(store: Store, damage: str) -> None:
+    record = begin(store)
+    record.opened([Message(role="user", content="g")], [])
+    write(record, a_step(0))
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(StoreError, match=f"the record of run {record.run_id} .* is damaged") as problem:
+        store.messages("last")
+    assert "\n" not in str(problem.value)
+    assert len(store.runs()) == 1  # it is still listed
+
+
+def test_a_damaged_line_of_the_list_names_its_run(store: Store) -> None:
+    record = begin(store)
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE runs SET tags = 'no json'")
+    connection.close()
+    with pytest.raises(StoreError, match=f"run {record.run_id} .* is damaged"):
+        store.runs()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints, overload
 
@@ -15,7 +17,10 @@ from autoagent.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoagent.memory import Memory
+    from autoagent.security import Sandbox
 
+_MOST_CHARS = 5_000_000  # of a result; what is longer is not even kept on file
+_MOST_ITEMS = 10_000  # taken from a generator, which may never end
 _OWN = "argument_"  # keeps an argument named "json" or "copy" apart from pydantic's own attributes
 
 Effect = Literal["read", "write", "execute", "network", "train", "ask"]
@@ -28,6 +33,8 @@ class Context:
     workspace: Workspace
     memory: Memory | None = None
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # by name: "finetune", …
+    sandbox: Sandbox | None = None  # where programs are run; None: not at all
+    hosts: tuple[str, ...] = ()  # that may be reached: "example.org", "*.example.org", "localhost:8000"
 
     def service(self, name: str) -> Callable[..., Any]:
         """Something above the tools that ``Agent`` lends them.
@@ -50,7 +57,9 @@ class Tool:
         parameters: JSON schema of its arguments.
         effects: What it does to the world; the policy decides by these.
         hints: Other words people use for what it does; only the ranking reads them.
-        needs: A service without which it cannot work; where that is missing, an agent does not show it.
+        needs: What it cannot work without: a service, "sandbox" or "hosts"; where that is missing, an agent
+            does not show it.
+        source: Where it is from, for messages: "built in", a file, a package.
     """
 
     def __init__(
@@ -109,6 +118,8 @@ class Tool:
         self.effects: tuple[Effect, ...] = tuple(effects)
         self.description = description
         self.hints = self.needs = ""
+        module = str(getattr(function, "__module__", ""))
+        self.source = "built in" if module.startswith("autoagent.tools.") else module
         self._arguments = arguments
         self._wants_context = "ctx" in inspect.signature(function).parameters
         self.parameters = _plain_schema(self._arguments)
@@ -243,12 +254,43 @@ def _plain_schema(arguments: type[BaseModel]) -> dict[str, Any]:
 
 
 def _as_text(result: Any) -> str:
-    if isinstance(result, str):
-        return result
+    """A result as the model reads it; of a very long one the beginning, and how long it was.
+
+    Objects and bytes are shown as well as they can be; a dict or a list of dicts is JSON.
+    """
     if result is None:
         return "Done."
+    if isinstance(result, Iterator):
+        result = _taken(result)
     if isinstance(result, bytes):
-        return result.decode("utf-8", errors="replace")
-    if isinstance(result, (list, tuple)):
-        return "\n".join(str(item) for item in result)
-    return str(result)
+        text = result.decode("utf-8", errors="replace")
+    elif isinstance(result, BaseModel):
+        text = result.model_dump_json()
+    elif isinstance(result, dict) or (isinstance(result, list) and result and isinstance(result[0], dict)):
+        text = _json(result)
+    elif isinstance(result, (list, tuple)):
+        text = "\n".join(str(item) for item in result)
+    else:
+        text = str(result)
+    if len(text) > _MOST_CHARS:
+        return f"{text[:_MOST_CHARS]}\n… {len(text)} characters in all"
+    return text
+
+
+def _taken(items: Iterator[Any]) -> list[Any]:
+    """What a generator yields, until that is more than anybody would read."""
+    taken: list[Any] = []
+    size = 0
+    for item in itertools.islice(items, _MOST_ITEMS):
+        taken.append(item)
+        size += len(item) if isinstance(item, (str, bytes)) else 1
+        if size > _MOST_CHARS:
+            break
+    return taken
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # odd keys, or it holds itself
+        return str(value)

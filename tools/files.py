@@ -10,9 +10,10 @@ from pathlib import Path
 
 from autoagent.errors import ToolError
 from autoagent.tools.base import Context, tool
-from autoagent.workspace import SKIPPED
+from autoagent.workspace import ATTACHED, SKIPPED
 
 _SEARCH_LIMIT = 50  # lines or names a search returns at most
+_LARGEST = 100 * 2**20  # bytes of a file that is read
 
 
 @tool(
@@ -87,6 +88,7 @@ def edit_file(path: str, old: str, new: str, *, ctx: Context) -> str:
 @tool(effects=("write",), hints="change give new name old.txt new.txt")
 def move_file(source: str, target: str, *, ctx: Context) -> str:
     """Move or rename a file."""
+    _refuse_kept(source, target)
     origin, goal = ctx.workspace.entry(source), ctx.workspace.path(target)
     if not os.path.lexists(origin):
         raise ToolError(f"no such file: {source}")
@@ -105,6 +107,7 @@ def move_file(source: str, target: str, *, ctx: Context) -> str:
 @tool(effects=("write",), hints="remove erase get rid of throw away notes.txt")
 def delete_file(path: str, *, ctx: Context) -> str:
     """Delete a file."""
+    _refuse_kept(path)
     target = ctx.workspace.entry(path)
     if target.is_dir() and not target.is_symlink():
         raise ToolError(f"{path} is a folder; only files can be deleted")
@@ -123,7 +126,7 @@ def find_file(name: str, *, ctx: Context) -> str:
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
     hits = [
         ctx.workspace.name(path)
-        for path in _walk(ctx.workspace.root)
+        for path in walk(ctx.workspace.root)
         if fnmatch.fnmatch(path.name.lower(), pattern.lower())
     ]
     return "\n".join(hits[:_SEARCH_LIMIT]) or f"No file matches {name}."
@@ -133,7 +136,7 @@ def find_file(name: str, *, ctx: Context) -> str:
 def search_files(text: str, *, ctx: Context) -> str:
     """Search all files for a text."""
     hits = []
-    for path in _walk(ctx.workspace.root):
+    for path in walk(ctx.workspace.root):
         name = ctx.workspace.name(path)
         try:
             lines = read_text(ctx, name).splitlines()
@@ -164,6 +167,9 @@ def _raw_text(ctx: Context, name: str) -> str:
     if path.exists() and not path.is_file():
         raise ToolError(f"{name} is no ordinary file")  # reading a pipe would wait for ever
     try:
+        size = path.stat().st_size
+        if size > _LARGEST:
+            raise ToolError(f"{name} is too large to read: {size:,} bytes")
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ToolError(f"no such file: {name}") from None
@@ -173,7 +179,15 @@ def _raw_text(ctx: Context, name: str) -> str:
         raise ToolError(f"{name} cannot be read: {error.strerror}") from None
 
 
+def _refuse_kept(*names: str) -> None:
+    """What the run itself has put aside is part of its record."""
+    for name in names:
+        if name.startswith(ATTACHED):
+            raise ToolError(f"{name} can only be read")
+
+
 def _store(ctx: Context, name: str, text: str) -> None:
+    _refuse_kept(name)
     path = ctx.workspace.path(name)
     if path.is_dir():
         raise ToolError(f"{name} is a folder, not a file")
@@ -210,7 +224,7 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def walk(root: Path) -> Iterator[Path]:
     """All files below ``root`` in a fixed order; links to folders are not followed."""
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)

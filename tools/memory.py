@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoagent.errors import StoreError, ToolError
-from autoagent.memory import Memory
+from autoagent.memory import Memory, Recalled
 from autoagent.tools.base import Context, tool
 
 RECALLED = 3  # texts
@@ -36,7 +36,7 @@ def recall_memory(query: str, *, ctx: Context) -> str:
         found = _memory(ctx).recall(query, RECALLED)
     except StoreError as error:
         raise ToolError(str(error)) from None
-    return "\n".join(_line(each.text) for each in found) or "Nothing in memory fits."
+    return "\n".join(_line(each) for each in found) or "Nothing in memory fits."
 
 
 def _memory(ctx: Context) -> Memory:
@@ -45,10 +45,11 @@ def _memory(ctx: Context) -> Memory:
     return ctx.memory
 
 
-def _line(text: str) -> str:
-    """The text on one line, so that a line is a memory."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 2] + " …"
+def _line(recalled: Recalled) -> str:
+    """The text on one line, so that a line is a memory; a part of a document with its place."""
+    line, place = " ".join(recalled.text.split()), f" ({recalled.citation})" if recalled.citation else ""
+    longest = LONGEST - len(place)
+    return (line if len(line) <= longest else line[: longest - 2] + " …") + place
 
 
 TOOLS = [save_memory, recall_memory]

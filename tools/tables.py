@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Literal
 
 from autoagent.errors import ToolError
@@ -53,12 +54,14 @@ def column_figure(
 
 
 def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV file; the delimiter is found out from ``,``, ``;`` and tab.
+    """Header and rows of a CSV file, its delimiter found out from ``,``, ``;`` and tab, or of a JSON list.
 
     Raises:
         ToolError: no such file, not text, or no header.
     """
     text = read_text(ctx, name)
+    if name.lower().endswith((".json", ".jsonl")):
+        return _read_records(name, text)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     try:
@@ -68,6 +71,30 @@ def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
     if not rows:
         raise ToolError(f"{name} is empty")
     return [cell.strip() for cell in rows[0]], rows[1:]
+
+
+def _read_records(name: str, text: str) -> tuple[list[str], list[list[str]]]:
+    """A JSON list of objects, or one object a line, as a table: a column for every key, in order of sight."""
+    try:
+        found = (
+            json.loads(text)
+            if name.lower().endswith(".json")
+            else [json.loads(line) for line in text.split("\n") if line.strip()]
+        )
+    except (ValueError, RecursionError) as error:
+        raise ToolError(f"{name} is not JSON: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ToolError(f"{name} is not a table: it has to be a list of objects")
+    header = list(dict.fromkeys(key for each in found for key in each))
+    if not header:
+        raise ToolError(f"{name} is empty")
+    return header, [[_cell(each.get(key)) for key in header] for each in found]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 TOOLS = [show_table, column_figure]

@@ -30,7 +30,8 @@ class Toolbox:
             name = getattr(new, "__name__", repr(new))
             raise UsageError(f"{name} is not a tool: put @tool above its definition")
         if new.name in self._tools:
-            raise UsageError(f"two tools are named {new.name}: rename one of them")
+            places = " and ".join(each.source or "this program" for each in (self._tools[new.name], new))
+            raise UsageError(f"two tools are named {new.name} ({places}): rename one of them")
         self._tools[new.name] = new
 
     def __iter__(self) -> Iterator[Tool]:
@@ -79,4 +80,6 @@ def tools_from_file(file: Path) -> list[Tool]:
     own = [each for each in found if each.function.__module__ == module.__name__]
     if not own:
         raise UsageError(f"tools file {file} defines no tool: put @tool above a function")
+    for each in own:
+        each.source = str(file)
     return own

@@ -1,4 +1,4 @@
-"""The command line: parse, build, call, print. The commands are one file each; what they do is elsewhere."""
+"""The command line: parse, build, call, print. The commands (``commands.py``) are one file each, or some."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from autoagent.cli import chat, evals, finetune, memory, models, run, runs, tools
+from autoagent.cli import complete
+from autoagent.cli.commands import Commands, load
 from autoagent.cli.console import clean
 from autoagent.cli.exits import Exit
-from autoagent.cli.options import named
+from autoagent.cli.names import named
 from autoagent.cli.parts import Parts
 from autoagent.cli.streams import give_up_stdout, usable_streams
 from autoagent.errors import AutoagentError, UsageError
@@ -28,19 +29,11 @@ __all__ = ["Exit", "Parts", "app", "main"]
 
 app = typer.Typer(
     name="autoagent",
+    cls=Commands,
     help="A local agent that gets better at your work.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("chat")(chat.chat)
-app.add_typer(tools.app, name="tools")
-app.add_typer(runs.app, name="runs")
-app.add_typer(models.app, name="models")
-app.add_typer(memory.app, name="memory")
-app.command("eval")(evals.evaluate)
-app.command("finetune")(finetune.finetune)
 
 
 @app.callback(invoke_without_command=True)
@@ -56,18 +49,40 @@ def _autoagent(
             help="Folder of records, memory and versions.",
         ),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            autocompletion=complete.profiles,
+            help="Settings of .autoagent/profiles/NAME.toml, over those of config.toml.",
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """A local agent that gets better at your work."""
+    """A local agent that gets better at your work. On a terminal, `autoagent` alone starts a chat."""
     _need_a_folder()
     ctx.obj = ctx.obj or Parts()
     if home is not None:
         ctx.obj.chosen_home = home
+    if profile is not None:
+        ctx.obj.chosen_profile = profile
     if version:
         print(f"autoagent {importlib.metadata.version('autoagent')}")
         raise typer.Exit()
-    if ctx.invoked_subcommand is None:
+    if ctx.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _run_command(ctx, "chat")
+    else:
         print(ctx.get_help())
+
+
+def _run_command(ctx: typer.Context, name: str) -> None:
+    """Run a command as if it had been typed, without options."""
+    command = load(name)
+    with command.make_context(name, [], parent=ctx) as inner:
+        command.invoke(inner)
 
 
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
@@ -83,7 +98,9 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
         except BrokenPipeError:
             give_up_stdout()
             return Exit.BROKEN_PIPE
-    return _SIGNALS[signal.Signals(received[0])] if received and code == Exit.INTERRUPTED else code
+    if received and code in (Exit.INTERRUPTED, Exit.ERROR):  # an error: a closed terminal takes no output
+        return _SIGNALS[signal.Signals(received[0])]
+    return code
 
 
 def _translated(arguments: list[str], parts: Parts) -> int:
@@ -102,10 +119,10 @@ def _translated(arguments: list[str], parts: Parts) -> int:
         return _fail("the input ended before an answer was given", Exit.ERROR)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except SystemExit as leaving:  # how rich and typer take a broken pipe
+    except SystemExit as leaving:  # how rich and typer take a broken pipe, and how completion ends
         if isinstance(leaving.__context__, BrokenPipeError):
             raise leaving.__context__ from None
-        raise
+        return leaving.code if isinstance(leaving.code, int) else Exit.ERROR
     except BrokenPipeError:
         raise
     except Exception:
@@ -132,7 +149,8 @@ def _misused(problem: TyperException) -> Exit:
 
 
 def _fail(message: str, code: Exit) -> Exit:
-    print(f"autoagent: error: {clean(' '.join(message.split()))}", file=sys.stderr)
+    with suppress(OSError):  # standard error may be gone, too
+        print(f"autoagent: error: {clean(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -1,21 +1,19 @@
-"""Where text goes: two consoles, words made safe for a terminal, and the question that asks permission."""
+"""Where text goes: two consoles, and words made safe for a terminal."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from autoagent.security import Approve, Request
-
 # Escape sequences and the like in a file's text must not reach the user's terminal.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_LONGEST_VALUE = 160  # characters
+LONGEST_VALUE = 160  # characters
 
 
 def out() -> Console:
@@ -46,53 +44,6 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> Text:
         text.append(", " if number else "", style="not bold default")
         text.append(f"{clean(key)}=", style="not bold default dim")
         shown = json.dumps(value, ensure_ascii=False)
-        text.append(clean(cut(shown, _LONGEST_VALUE)), style="not bold default")
+        text.append(clean(cut(shown, LONGEST_VALUE)), style="not bold default")
     text.append(")", style="not bold default")
     return text
-
-
-def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda: None) -> Approve:
-    """Who answers requests for permission: ``--yes``, the person at the terminal, or nobody, which means no.
-
-    Args:
-        console: Where to ask.
-        yes: Whether everything was granted beforehand.
-        pause: Called before a question, to stop what moves on the screen.
-    """
-    if yes:
-        return lambda request: True
-
-    def ask(request: Request) -> bool:
-        if not (sys.stdin.isatty() and console.is_terminal):
-            return False
-        pause()
-        console.print(Text("\nMay I? ", style="bold yellow").append_text(_whole_call(request)))
-        effects = " and ".join(map(_in_words, request.effects))
-        console.print(Text(f"       This would {effects}."), soft_wrap=True)
-        console.print(Text("       y/N: "), end="")
-        try:
-            answer = sys.stdin.readline()
-        finally:
-            console.print()
-        return answer.strip().lower() in ("y", "yes")
-
-    return ask
-
-
-def _whole_call(request: Request) -> Text:
-    """Nothing is cut here: people must see what they say yes to."""
-    given = [
-        f"{key}={json.dumps(value, ensure_ascii=False, default=str)}"
-        for key, value in request.arguments.items()
-    ]
-    return Text(clean(f"{request.tool}({', '.join(given)})"), style="not bold default")
-
-
-def _in_words(effect: str) -> str:
-    return {
-        "read": "read files",
-        "write": "change files",
-        "execute": "run a program",
-        "network": "use the network",
-        "train": "train the model",
-    }.get(effect, effect)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from autoagent.trajectory import Ending, Verdict
+if TYPE_CHECKING:
+    from autoagent.trajectory import Ending, Verdict
 
 
 class Exit(IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -10,16 +11,25 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from autoagent.cli import console
+from autoagent.cli import complete, console
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.streams import json_line
-from autoagent.errors import ModelError
+from autoagent.errors import ModelError, UsageError
+from autoagent.home import expanded
 from autoagent.models.fingerprint import fingerprint
+from autoagent.models.load import REMOTE
+from autoagent.models.needs import gigabytes
 from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 
 app = typer.Typer(help="See model versions, choose one, go back.", no_args_is_help=True)
 
+_CALLS = {
+    "hermes": "as Hermes and Qwen write them (<tool_call> and JSON)",
+    "own": "in the template's own form",
+    "prompted": "told in the system prompt, in Hermes form",
+    "none": "none: there is no chat template that can be used",
+}
 NOTHING = "?"  # is in use: the pointer is damaged
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -69,28 +79,94 @@ def _about(version: Version) -> str:
 @app.command()
 def info(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[MODEL]", help="A version or a model folder.")] = "current",
+    name: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A version, a model folder or a hub id.")
+    ] = "current",
     as_json: Json = False,
+    device: Annotated[str, typer.Option(help="Where it would run: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
 ) -> None:
-    """Show what is known about a model: its files, lineage, data and gate."""
-    facts = _facts(parts_of(ctx), name)
+    """Show what is known about a model: what it needs, whether it fits, how it calls tools, its lineage.
+
+    Nothing is loaded: the sizes are read from the headers of its files.
+    """
+    wanted, source = _source(parts_of(ctx), name)
+    facts = _facts(parts_of(ctx), wanted, source) | _sizes(source, device, dtype)
     if as_json:
         print(json_line(facts))
         return
+    warnings = facts.pop("warnings", [])
     screen = console.out()
     width = max(map(len, facts))
     for key, value in facts.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        line = Text(f"{key:<{width}}  ", style="dim").append(console.clean(text), style="not dim")
+        line = Text(f"{key:<{width}}  ", style="dim").append(
+            console.clean(_in_words(key, value)), style="not dim"
+        )
         screen.print(line, soft_wrap=True)
+    for warning in warnings:
+        console.err().print(Text(f"note: {console.clean(warning)}", style="yellow"), soft_wrap=True)
 
 
-def _facts(parts: Parts, name: str) -> dict[str, Any]:
+def _in_words(key: str, value: Any) -> str:
+    """A fact as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key in ("bytes", "free"):
+        return gigabytes(value)
+    if key == "parameters":
+        return f"{value / 1e9:.1f} billion" if value >= 1e9 else f"{value / 1e6:.1f} million"
+    if key == "window":
+        return f"{value} tokens"
+    if key == "calls":
+        return _CALLS[value]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _source(parts: Parts, name: str) -> tuple[str, Path]:
+    """The name of a model, and the folder on this machine that it means."""
     versions = Versions(parts.home)
     wanted = versions.current() if name == "current" else name
+    if wanted.startswith(REMOTE):
+        raise UsageError(f"{wanted} runs on a server, which does not tell what it needs")
     source = versions.resolve(wanted)
-    if not isinstance(source, Path) or not (source / "config.json").is_file():
+    folder = source if isinstance(source, Path) else expanded(source)
+    if not folder.exists():
+        folder = _downloaded(wanted)
+    if not (folder / "config.json").is_file():
         raise ModelError(f"there is no model version or model folder {wanted!r}; see `autoagent models list`")
+    return wanted, folder
+
+
+def _downloaded(name: str) -> Path:
+    """The folder of a hub model that is on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    with contextlib.suppress(HFValidationError):
+        found = try_to_load_from_cache(name, "config.json")
+        if isinstance(found, str):
+            return Path(found).parent
+    raise ModelError(
+        f"there is no model version or model folder {name!r}, and no hub model of that name on this machine; "
+        "see `autoagent models list`, or fetch it with `hf download`"
+    )
+
+
+def _sizes(source: Path, device: str, dtype: str) -> dict[str, Any]:
+    """What the model needs and how it talks; where its files are damaged, that it is so."""
+    from autoagent.models.loading import checked_choice  # brings torch in
+
+    checked_choice(device, dtype)
+    from autoagent.models.info import look_into
+
+    try:
+        return look_into(source, device=device, dtype=dtype)
+    except ModelError as error:
+        return {"warnings": [str(error)]}
+
+
+def _facts(parts: Parts, wanted: str, source: Path) -> dict[str, Any]:
+    versions = Versions(parts.home)
     facts: dict[str, Any] = {"name": wanted, "in use": wanted == _in_use(versions), "source": str(source)}
     if source.parent == versions.folder:
         facts |= versions.get(wanted).model_dump()
@@ -107,7 +183,9 @@ def _facts(parts: Parts, name: str) -> dict[str, Any]:
 @app.command()
 def use(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="VERSION", help="Or: embedded.")],
+    name: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Or: embedded.", autocompletion=complete.versions)
+    ],
 ) -> None:
     """Use this version from now on."""
     versions = Versions(parts_of(ctx).home)

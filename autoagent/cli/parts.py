@@ -6,28 +6,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from autoagent.config import Limits
+from autoagent.config import Conduct, Limits, Sampling
 from autoagent.errors import UsageError
-from autoagent.home import expanded, load_config, project_home
-from autoagent.models.protocol import Model
+from autoagent.home import PROMPTS, expanded, project_home
+from autoagent.settings import Config, Loaded, load_settings
 
-
-def _load_model(spec: str, home: Path) -> Model:
-    from autoagent.models.load import load_model  # brings torch in
-
-    return load_model(spec, home=home)
+if TYPE_CHECKING:
+    from autoagent.models.protocol import Model
+    from autoagent.prompts import Prompts
 
 
 @dataclass
 class Parts:
     """Handed from command to command as the context object of typer."""
 
-    load: Callable[[str, Path], Model] = _load_model
+    load: Callable[[str, Path], Model] | None = None  # by default as the settings say
     chosen_home: Path | None = None  # of --home
+    chosen_profile: str | None = None  # of --profile
 
     @cached_property
     def home(self) -> Path:
@@ -42,13 +41,52 @@ class Parts:
         return home
 
     @cached_property
-    def config(self) -> dict[str, Any]:
-        """All settings by name, without the flags.
+    def loaded(self) -> Loaded:
+        """All settings without the flags, and where each comes from.
 
         Raises:
-            ConfigError: a settings file cannot be read or has an unknown key.
+            ConfigError: a settings file cannot be read, has an unknown key or an impossible value.
         """
-        return load_config(self.home)
+        return load_settings(self.home, self.chosen_profile)
+
+    @property
+    def settings(self) -> Config:
+        """All settings, without the flags; errors as of :attr:`loaded`."""
+        return self.loaded.config
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The same by name."""
+        return self.settings.model_dump()
+
+    @property
+    def prompts(self) -> Path:
+        """The folder of the user's own prompts; without a setting it may not exist.
+
+        Raises:
+            UsageError: the settings name a folder that is not there.
+        """
+        named = self.settings.prompts
+        if named is not None and not Path(named).is_dir():
+            source = self.loaded.sources["prompts"]
+            raise UsageError(f"{source}: prompts = {named!r}: there is no such folder")
+        return self.home / PROMPTS if named is None else Path(named)
+
+    def prompt_set(self, model: str | None = None) -> Prompts:
+        """The prompts of a run: the user's own, over those the model was trained with, over the default.
+
+        Args:
+            model: As a user names it; by default the configured one.
+
+        Raises:
+            UsageError: there is no such model, or the settings name a folder of prompts that is not there.
+        """
+        from autoagent.models.versions import Versions
+        from autoagent.prompts import prompts_of
+
+        wanted = self.settings.model if model is None else model
+        source = None if wanted.startswith("openai:") else Versions(self.home).resolve(wanted)
+        return prompts_of(source if isinstance(source, Path) else None, self.prompts)
 
     @property
     def services(self) -> Mapping[str, Callable[..., Any]]:
@@ -67,15 +105,46 @@ class Parts:
     @property
     def limits(self) -> Limits:
         """Budgets of a run, as configured."""
-        return Limits(**{key: self.config[key] for key in Limits.model_fields})
+        return Limits(**self._some_of(Limits))
 
-    def model(self, spec: str) -> Model:
+    @property
+    def conduct(self) -> Conduct:
+        """How a run goes about its goal, as configured."""
+        return Conduct(**self._some_of(Conduct))
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn, as configured."""
+        return Sampling(**self._some_of(Sampling))
+
+    def _some_of(self, group: type[Limits] | type[Conduct] | type[Sampling]) -> dict[str, Any]:
+        return {key: getattr(self.settings, key) for key in group.model_fields}
+
+    def model(self, spec: str, settings: Config | None = None) -> Model:
         """Load a model.
+
+        Args:
+            spec: As a user names it.
+            settings: How it is loaded or reached; by default as configured.
 
         Raises:
             ModelError: it cannot be found or loaded.
         """
-        return self.load(spec, self.home)
+        if self.load is not None:
+            return self.load(spec, self.home)
+        from autoagent.models.load import load_model  # brings torch in
+
+        how = settings or self.settings
+        return load_model(
+            spec,
+            home=self.home,
+            base_url=how.base_url,
+            api_key=how.api_key,
+            window=how.window,
+            device=how.device,
+            dtype=how.dtype,
+            trust_remote_code=how.trust_remote_code,
+        )
 
 
 def parts_of(ctx: typer.Context) -> Parts:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -16,6 +16,7 @@ import typer
 
 from autoagent import events, goal
 from autoagent.cli import console, exits
+from autoagent.cli.asking import contact_at
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
@@ -23,6 +24,7 @@ from autoagent.cli.streams import Put, json_line, only_results
 from autoagent.errors import UsageError
 from autoagent.events import Event
 from autoagent.goal import Check, Goal
+from autoagent.store import Store
 from autoagent.trajectory import ToolCall, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
@@ -50,6 +52,17 @@ class RunOptions(AgentOptions):
     expect: Annotated[
         str | None, Option("--expect", metavar="TEXT|/REGEX/", help="What the answer must contain.")
     ] = None
+    resume: Annotated[
+        str | None,
+        Option(
+            "--resume",
+            metavar="[RUN]",
+            help="Go on with a run that broke off or ran out of budget; by default the last.",
+        ),
+    ] = None
+    go_on: Annotated[
+        bool, Option("--continue", "-c", help="Go on with the latest run that did not come to its end.")
+    ] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print the answer and nothing else.")] = False
     output_format: Annotated[OutputFormat, Option("--output-format", help="What stdout gets.")] = (
         OutputFormat.TEXT
@@ -60,22 +73,66 @@ class RunOptions(AgentOptions):
 def run(ctx: typer.Context, options: RunOptions) -> None:
     """Work on a goal until it is reached, declined, or out of budget."""
     parts = parts_of(ctx)
-    wanted = Goal(_goal_text(options), _check(options, parts))
+    resumed = ""
+    if options.resume is not None or options.go_on:
+        resumed, options = taken_up(parts, options)
+    wanted = Goal(_goal_text(options), check_of(parts, command=options.check, expect=options.expect))
     as_text = options.output_format is OutputFormat.TEXT
     progress = console.out() if as_text else console.err()
     with only_results(options.quiet or not as_text) as put, Screen(progress) as screen:
+        asking = console.err() if options.quiet else progress
+        asks_plan = options.config(parts).plan == "ask"
+        contact = contact_at(asking, yes=options.yes, pause=screen.pause, asks_plan=asks_plan)
         if not options.quiet:
             screen.busy("loading the model")
-        asking = console.err() if options.quiet else progress
-        approve = console.approver(asking, yes=options.yes, pause=screen.pause)
-        with options.agent(parts, approve) as agent:
+        with options.agent(parts, contact, _about(options)) as agent:
             show, fault = _shower(options, screen, put), Fault()
-            closed = follow(agent.events(wanted), fault.watch, show)
+            stream = agent.resume(resumed, check=wanted.check) if resumed else agent.events(wanted)
+            closed = follow(stream, fault.watch, show)
+            if not isinstance(agent.memory, bool):  # the agent closes only what it opened itself
+                agent.memory.close()
         _conclude(closed, options, fault, put)
     code = exits.of_run(closed.ending, closed.verdict, checked=wanted.check is not None)
     if code == exits.Exit.USAGE:
         raise UsageError(closed.verdict.reason)
     raise typer.Exit(code)
+
+
+def taken_up(parts: Parts, options: RunOptions) -> tuple[str, RunOptions]:
+    """The run to go on with, and the options it began with where none are given now.
+
+    Raises:
+        UsageError: there is no such run, or a new goal was given.
+    """
+    if options.goal is not None or options.goal_file is not None or options.stdin is not None:
+        raise UsageError("a resumed run has its goal already: leave out the new one, or the --resume")
+    store = Store(parts.home)
+    wanted = options.resume or store.latest_unfinished()
+    if wanted is None:
+        raise UsageError("there is no run to go on with: all came to their end; see `autoagent runs list`")
+    past = store.find(wanted)
+    about = store.load(past.run_id).settings
+    begun_in = Path(past.workspace)
+    if not begun_in.is_dir():
+        raise UsageError(f"the run's workspace {begun_in} is gone: restore it, or begin a new run")
+    return past.run_id, replace(
+        options,
+        goal=past.goal,
+        workspace=begun_in if options.workspace == Path(".") else options.workspace,
+        model=options.model or about.get("model"),
+        check=options.check or about.get("check"),
+        expect=options.expect or about.get("expect"),
+        tools=options.tools or [Path(file) for file in about.get("tools", [])],
+    )
+
+
+def _about(options: RunOptions) -> dict[str, Any]:
+    """What a resumed run needs to know again."""
+    return {
+        "check": options.check,
+        "expect": options.expect,
+        "tools": [str(Path(file).absolute()) for file in options.tools],
+    }
 
 
 def follow(stream: Iterator[Event], *viewers: Callable[[Event], None]) -> Trajectory:
@@ -138,7 +195,7 @@ def outcome(run: Trajectory) -> dict[str, Any]:
         "verdict": run.verdict.model_dump(),
         "ending": run.ending,
         "run_id": run.run_id,
-        "steps": len([step for step in run.steps if step.index]),
+        "steps": len(run.acts),
         "seconds": round(run.seconds, 3),
         "model": run.model,
     }
@@ -219,19 +276,23 @@ def _as_typed(text: str) -> str:
         return text
 
 
-def _check(options: RunOptions, parts: Parts) -> Check | None:
-    """``--check``, ``--expect``, or both: then both must hold."""
+def check_of(parts: Parts, *, command: str | None, expect: str | None) -> Check | None:
+    """What ``--check``, ``--expect``, or both say: then both must hold.
+
+    Raises:
+        UsageError: one of them is empty, or the command's program is not there.
+    """
     checks: list[tuple[str, Check]] = []
-    if options.expect is not None:
-        if not options.expect.strip():
+    if expect is not None:
+        if not expect.strip():
             raise UsageError("--expect is empty: say what the answer must contain")
-        checks.append((f"--expect {options.expect}", goal.expect(options.expect)))
-    if options.check is not None:
-        if not options.check.strip():
+        checks.append((f"--expect {expect}", goal.expect(expect)))
+    if command is not None:
+        if not command.strip():
             raise UsageError("--check is empty: give a shell command")
-        _must_exist(options.check)
-        checking = goal.command(options.check, timeout=parts.config["check_timeout"])
-        checks.append((f"--check {options.check}", checking))
+        _must_exist(command)
+        checking = goal.command(command, timeout=parts.config["check_timeout"])
+        checks.append((f"--check {command}", checking))
     if not checks:
         return None
 

@@ -1,4 +1,4 @@
-"""``autoagent runs``: list, show and rate what was recorded."""
+"""``autoagent runs``: see, compare, undo, export, remove and rate what was recorded."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from autoagent.cli import console
+from autoagent.cli import console, runs_changes, runs_files, runs_upkeep
 from autoagent.cli.parts import parts_of
+from autoagent.cli.runs_args import EndedWith, Json, Model, Run, Suite, Verdict, known_ending
 from autoagent.cli.screen import Screen, replay, seconds
 from autoagent.cli.streams import json_line
+from autoagent.errors import UsageError
 from autoagent.store import RunSummary, Store
+from autoagent.store.conversation import before
+from autoagent.trajectory import Message, Trajectory
 
-app = typer.Typer(help="See and rate recorded runs.", no_args_is_help=True)
-
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run id, the beginning of one, or: last.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(help="See, compare, undo, export and rate recorded runs.", no_args_is_help=True)
 
 _MARKS = {"verified": ("✓", "green"), "refuted": ("✗", "red"), "unverified": ("·", "dim")}
+_STATES = {"finished": "", "running": "cyan"}
+_ROLES = {"system": "magenta", "user": "blue", "assistant": "green", "tool": "yellow"}
 
 
 class Rating(StrEnum):
@@ -34,15 +37,22 @@ class Rating(StrEnum):
 def list_runs(
     ctx: typer.Context,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many, newest first.")] = 20,
+    ending: EndedWith = None,
+    verdict: Verdict = None,
+    suite: Suite = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """List the runs, newest first."""
-    found = Store(parts_of(ctx).home).runs(limit=number)
+    wanted = {"ending": known_ending(ending), "verdict": verdict, "suite": suite, "model": model}
+    found = Store(parts_of(ctx).home).runs(limit=number, **wanted)
     if as_json:
-        print(json_line([run.model_dump() for run in found]))
+        print(json_line([run.model_dump() | {"state": run.state} for run in found]))
         return
     if not found:
-        console.err().print('No runs yet. Start one: autoagent run --goal "…"', soft_wrap=True)
+        filtered = any(value is not None for value in wanted.values())
+        none = "No run fits." if filtered else 'No runs yet. Start one: autoagent run --goal "…"'
+        console.err().print(none, soft_wrap=True)
     screen = console.out()
     for run in found:
         line = _line(run)
@@ -57,25 +67,73 @@ def _line(run: RunSummary) -> Text:
     line = Text(f"{run.run_id}  ")
     line.append(f"{when}  {seconds(run.seconds):>10}  ", style="dim")
     line.append(f"{mark} ", style=style)
-    line.append(f"{run.state:<13} ", style="" if run.ending == "finished" else "yellow")
+    line.append(f"{run.state:<13} ", style=_STATES.get(run.state, "yellow"))
     return line.append(console.clean(" ".join(run.goal.split())))
 
 
 @app.command()
-def show(ctx: typer.Context, run: Run = "last", as_json: Json = False) -> None:
+def show(
+    ctx: typer.Context,
+    run: Run = "last",
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Show the conversation, word for word.")
+    ] = False,
+    prompt: Annotated[
+        int | None, typer.Option("--prompt", metavar="STEP", min=0, help="Show what the model saw in a step.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show a run: goal, plan, steps, answer, verdict."""
-    trajectory = Store(parts_of(ctx).home).load(run)
-    if as_json:
+    store = Store(parts_of(ctx).home)
+    trajectory = store.load(run)
+    if prompt is not None:
+        _print_messages(_prompt(store, trajectory, prompt), as_json)
+    elif messages:
+        _print_messages(store.messages(trajectory.run_id, whole=True), as_json)
+    elif as_json:
         print(json_line(trajectory.model_dump(mode="json")))
-        return
+    else:
+        _print_run(trajectory, store.find(trajectory.run_id))
+
+
+def _prompt(store: Store, run: Trajectory, step: int) -> list[Message]:
+    if step >= len(run.steps):
+        last = f"its last is step {len(run.steps) - 1}" if run.steps else "it has none"
+        raise UsageError(f"run {run.run_id} has no step {step}: {last}")
+    return before(store.said(run.run_id), run.steps, step)
+
+
+def _print_run(run: Trajectory, summary: RunSummary) -> None:
     out = console.out()
     screen = Screen(out)
-    for event in replay(trajectory):
+    for event in replay(run):
         screen.show(event)
         screen.pause()
-    if trajectory.error:
+    if summary.running:
+        screen.note("a process is working on it now")
+    elif run.ending is None and not run.parent:
+        screen.note(f"its process died; go on with it: autoagent run --resume {run.run_id}")
+    if run.parent:
+        screen.note(f"part of a larger run: autoagent runs show {run.parent}")
+    if run.error:
         out.print()
-        out.print(console.clean(trajectory.error.rstrip()), style="red", soft_wrap=True)
+        out.print(console.clean(run.error.rstrip()), style="red", soft_wrap=True)
+
+
+def _print_messages(messages: list[Message], as_json: bool) -> None:
+    if as_json:
+        print(json_line([message.for_template() for message in messages]))
+        return
+    out = console.out()
+    for number, message in enumerate(messages):
+        if number:
+            out.print()
+        name = f" {message.name}" if message.name else ""
+        out.print(Text(f"── {message.role}{console.clean(name)}", style=f"bold {_ROLES[message.role]}"))
+        if message.content:
+            out.print(Text(console.clean(message.content)), soft_wrap=True)
+        for call in message.calls:
+            out.print(Text("→ ", style="dim").append_text(console.call_text(call.name, call.arguments)))
 
 
 @app.command()
@@ -90,3 +148,12 @@ def rate(
     found = store.find(run)
     store.rate(found.run_id, rating is Rating.GOOD, note)
     print(f"{found.run_id} is rated {rating.value}")
+
+
+app.command()(runs_changes.diff)
+app.command()(runs_changes.undo)
+app.command()(runs_changes.redo)
+app.command()(runs_files.export)
+app.command("import")(runs_files.import_)
+app.command()(runs_upkeep.rm)
+app.command()(runs_upkeep.check)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from rich.console import Console
-from rich.status import Status
 from rich.text import Text
 
 from autoagent import events
 from autoagent.cli.console import call_text, clean, cut
+from autoagent.cli.working import Foot, Working
 from autoagent.events import Event
+from autoagent.plan import parsed
 from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Trajectory, Verdict
 
 GUTTER = 9  # columns of the labels at the left
@@ -40,15 +41,16 @@ _MARKS = {"verified": "✓ ", "refuted": "✗ ", "unverified": ""}
 class Screen:
     """Shows the events of runs, one after the other. A context manager: it may have a spinner turning."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, foot: Foot | None = None) -> None:
+        """``foot`` is the last line while a run is at work, on a terminal."""
         self._console = console
-        self._status: Status | None = None
+        self._working = Working(console, foot)
         self._start_over()
 
     def _start_over(self) -> None:
         self._sub_goals: tuple[str, ...] = ()
         self._done: tuple[int, ...] = ()
-        self._reply = ""  # the text of the reply being made
+        self._reply = self._thought = ""  # the text and the reasoning of the reply being made
         self._label = ""  # of the step being shown, printed once
 
     def __enter__(self) -> Screen:
@@ -59,20 +61,11 @@ class Screen:
 
     def busy(self, doing: str) -> None:
         """Say what is going on, on a line that goes away; on a terminal only."""
-        if not self._console.is_terminal:
-            return
-        line = Text(cut(clean(" ".join(doing.split())), max(8, self._console.width - 4)), style="dim")
-        if self._status is None:
-            self._status = self._console.status(line, spinner_style="dim")
-            self._status.start()
-        else:
-            self._status.update(line)
+        self._working.show(doing)
 
     def pause(self) -> None:
         """Take the line that goes away, away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._working.pause()
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -80,8 +73,7 @@ class Screen:
             case events.Started():
                 self._started(event)
             case events.Token():
-                self._reply += event.text
-                self.busy(self._reply[-200:])
+                self._streamed(event)
             case events.Planned():
                 self._planned(event.sub_goals, event.done)
             case events.Called():
@@ -92,6 +84,12 @@ class Screen:
                 self._observed(event.observation)
             case events.Stepped():
                 self._stepped(event.step)
+            case events.Recalled():
+                self._recalled(event.texts)
+            case events.Compacted():
+                self._aside(f"older steps summarised: {event.before:,} tokens became {event.after:,}")
+            case events.Nudged():
+                self._nudged(event)
             case events.Note():
                 self.note(event.text)
             case events.Ended():
@@ -106,10 +104,39 @@ class Screen:
         self.pause()
         self._row("note", Text(clean(text), style="yellow"))
 
+    def _streamed(self, token: events.Token) -> None:
+        if token.reasoning:
+            self._thought += token.text
+            self._working.show("thinking", self._thought, thought=True)
+        else:
+            self._reply += token.text
+            self._working.show("writing", self._reply)
+
+    def _recalled(self, texts: tuple[str, ...]) -> None:
+        self.pause()
+        self._row(
+            "memory",
+            Text("\n".join(clean(cut(" ".join(text.split()), _LINE)) for text in texts), style="dim"),
+        )
+
+    def _nudged(self, event: events.Nudged) -> None:
+        words = {
+            "nudge": f"getting nowhere: {event.why}",
+            "replan": f"planning anew: {event.why}",
+            "retry": f"not right yet: {event.why}",
+            "feedback": f"told: {event.why}",
+        }
+        self._aside(words[event.remedy], style="yellow")
+        self.busy("thinking")
+
+    def _aside(self, text: str, style: str = "dim") -> None:
+        self.pause()
+        self._row("", Text(clean(text), style=style))
+
     def _started(self, event: events.Started) -> None:
         self._start_over()
         self.pause()
-        self._row("goal", Text(clean(event.goal.strip()), style="bold"))
+        self._row("resumed" if event.resumed else "goal", Text(clean(event.goal.strip()), style="bold"))
         self._row("model", Text(clean(short_version(event.model)), style="dim"))
         self.busy("planning")
 
@@ -159,12 +186,12 @@ class Screen:
 
     def _stepped(self, step: Step) -> None:
         self.pause()
-        if step.index and not step.reply.calls:
+        if step.kind == "act" and not step.reply.calls:
             self._begin_step(step.index, "")
             said = clean(cut(step.reply.text or "(no call)", _LINE))
             self._row(self._take_label(), Text(said, style="yellow"))
         self._row("", Text(f"{in_words(step.reply.counts)} · {seconds(step.seconds)}", style="dim"))
-        self._reply = self._label = ""
+        self._reply = self._thought = self._label = ""
         self.busy("thinking")
 
     def _ended(self, event: events.Ended) -> None:
@@ -181,11 +208,7 @@ class Screen:
             label = "reason" if run.ending in ("declined", "denied") else "answer"
             self._row(label, Text(clean(run.answer) or "(empty)", style="bold"))
         self._row("verdict", verdict_text(run.verdict))
-        steps = len([step for step in run.steps if step.index])
-        facts = [_ENDINGS[run.ending] if run.ending else "unfinished"]
-        facts += [f"{steps} step{'' if steps == 1 else 's'}", f"{run.counts.spent:,} tokens"]
-        facts.append(seconds(run.seconds))
-        self._row("ending", Text(" · ".join(facts), style="" if run.ending == "finished" else "yellow"))
+        self._row("ending", Text(in_brief(run), style="" if run.ending == "finished" else "yellow"))
         self._row("run", Text(run.run_id, style="dim"))
 
     def _row(self, label: str, body: Text) -> None:
@@ -204,20 +227,59 @@ class Screen:
 def replay(run: Trajectory) -> Iterator[Event]:
     """A recorded run as the events that a screen was shown, without the text as it came."""
     yield events.Started(run_id=run.run_id, goal=run.goal, model=run.model, tools=run.tools)
+    plans = [step.index for step in run.steps if step.kind == "plan"]
+    plan = run.plan
     for step in run.steps:
-        if step.index == 0:
-            yield events.Planned(sub_goals=run.plan)
+        if step.recalled:
+            yield events.Recalled(texts=step.recalled)
+        if step.kind == "compaction":
+            yield _compacted(run, step)
+            continue
+        if step.kind == "plan":  # the last one as it was edited, those before as the model wrote them
+            plan = run.plan if step.index == plans[-1] else parsed(step.reply.value)
+            yield events.Planned(sub_goals=plan)
         elif step.sub_goal is not None:
-            yield events.Planned(sub_goals=run.plan, done=tuple(range(1, step.sub_goal)))
+            yield events.Planned(sub_goals=plan, done=tuple(range(1, min(step.sub_goal, len(plan) + 1))))
         yield events.Token(text=step.reply.text)
         for number, call in enumerate(step.reply.calls):
             yield events.Called(step=step.index, call=call)
             if number < len(step.observations):
-                yield events.Observed(step=step.index, observation=step.observations[number])
+                yield from _seen(step.index, step.observations[number])
         yield events.Stepped(step=step)
     if run.ending is not None:
         yield events.Ended(ending=run.ending, answer=run.answer, error=run.error)
     yield events.Closed(trajectory=run)
+
+
+def _compacted(run: Trajectory, step: Step) -> Event:
+    """The window in use around it, told by the replies before and after."""
+    counts = [
+        each.reply.counts for each in run.steps if each.kind != "compaction" and each.index < step.index
+    ]
+    later = [each.reply.counts for each in run.steps if each.kind != "compaction" and each.index > step.index]
+    before = counts[-1].cached + counts[-1].spent if counts else 0
+    return events.Compacted(
+        step=step.index, before=before, after=later[0].cached + later[0].prefilled if later else 0
+    )
+
+
+def _seen(step: int, observation: Observation) -> Iterator[Event]:
+    asked = observation.permission
+    if asked is not None:
+        yield events.ApprovalWanted(
+            step=step, call=observation.call, effects=asked.effects, granted=asked.granted
+        )
+    yield events.Observed(step=step, observation=observation)
+    if observation.child:
+        yield events.Note(text=f"delegated: autoagent runs show {observation.child}")
+
+
+def in_brief(run: Trajectory) -> str:
+    """How a run ended and what it took: ``finished · 2 steps · 478 tokens · 0.72 s``."""
+    steps = len(run.acts)
+    facts = [_ENDINGS[run.ending] if run.ending else "unfinished"]
+    facts += [f"{steps} step{'' if steps == 1 else 's'}", f"{run.counts.spent:,} tokens"]
+    return " · ".join([*facts, seconds(run.seconds)])
 
 
 def in_words(counts: Counts) -> str:

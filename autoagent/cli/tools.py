@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +13,15 @@ import typer
 from rich.text import Text
 
 from autoagent.cli import console
+from autoagent.cli.approval import approver
 from autoagent.cli.exits import Exit
-from autoagent.cli.options import custom_tools, named
+from autoagent.cli.options import AgentOptions, Contact, all_tools, named, opened_lazily
 from autoagent.cli.parts import Parts, parts_of
+from autoagent.configfile import add_permission_rule
 from autoagent.errors import AutoagentError, Denied, InvalidCall, ToolError, UsageError
-from autoagent.memory import LazyMemory
-from autoagent.security import Policy, Request
+from autoagent.security import Policy, Rules, Sandbox, preview
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools
+from autoagent.tools.execute import CONFINED
 from autoagent.workspace import Workspace
 
 app = typer.Typer(help="See the tools and call one by hand.", no_args_is_help=True)
@@ -40,32 +44,87 @@ def list_tools(
     """List the tools; with --goal, those that the model would see, in that order."""
     parts = parts_of(ctx)
     box = _toolbox(parts, tools)
+    for rule in _rules(parts).naming_nothing(tuple(tool.name for tool in box)):
+        console.err().print(f"autoagent: note: the rule {console.clean(str(rule))} is about no tool there is")
     if goal is not None:
-        box = box.shown_for(goal, at_most=parts.config["shown_tools"])
+        box = AgentOptions(tools=tools or []).agent(parts, Contact()).tools_for(goal)
     screen = console.out()
     width = max(len(tool.name) for tool in box)
     for tool in box:
         line = Text(tool.name.ljust(width + 2), style="bold cyan")
         line.append(console.clean(tool.description), style="not bold default")
-        line.append(f"  {', '.join(tool.effects)}", style="not bold default dim")
+        about = [", ".join(tool.effects) or "no effects", _decision(parts, tool)]
+        about += [tool.source] if tool.source != "built in" else []
+        line.append(f"  {console.clean(' · '.join(about))}", style="not bold default dim")
         screen.print(line, soft_wrap=True)
 
 
 @app.command()
 def show(ctx: typer.Context, name: Name, tools: Files = None) -> None:
-    """Show one tool: what it does, its arguments, its effects, its JSON schema."""
-    tool = _tool(_toolbox(parts_of(ctx), tools), name)
+    """Show one tool: what it does, its arguments, its effects, whether it may, its JSON schema."""
+    parts = parts_of(ctx)
+    tool = _tool(_toolbox(parts, tools), name)
     screen = console.out()
     screen.print(Text(tool.name, style="bold cyan"))
     screen.print(console.clean(tool.description), soft_wrap=True)
-    effects = ", ".join(tool.effects) or "none"
-    screen.print(Text("\neffects    ", style="dim").append(effects, style="not dim"))
-    for number, (argument, schema) in enumerate(tool.parameters["properties"].items()):
-        line = Text("arguments  " if number == 0 else " " * 11, style="dim")
-        line.append(_argument(argument, schema, tool), style="not dim")
+    facts = [("effects", ", ".join(tool.effects) or "none"), ("from", tool.source or "this program")]
+    lacking = _lacking(parts, tool)
+    facts += [
+        ("may it", _decision(parts, tool) + (f": {lacking}" if lacking else "")),
+        *(("rule", line) for line in _rules_about(parts, tool)),
+    ]
+    facts += [
+        ("arguments" if number == 0 else "", _argument(argument, schema, tool))
+        for number, (argument, schema) in enumerate(tool.parameters["properties"].items())
+    ]
+    screen.print()
+    for key, value in facts:
+        line = Text(key.ljust(11), style="dim").append(console.clean(value), style="not dim")
         screen.print(line, soft_wrap=True)
     screen.print()
     print(json.dumps(tool.schema, ensure_ascii=False, indent=2))
+
+
+def _decision(parts: Parts, tool: Tool) -> str:
+    """Whether a call of the tool is allowed, asked about or denied, as far as arguments do not matter."""
+    if _lacking(parts, tool):
+        return "not available"
+    decision, _ = _policy(parts, _sandbox(parts)).decide(tool.name, tool.effects, {})
+    some = [line for line in _rules_about(parts, tool) if "(" in line]
+    return decision + (", some calls otherwise" if some else "")
+
+
+def _rules_about(parts: Parts, tool: Tool) -> list[str]:
+    rules = _rules(parts)
+    kinds = (("deny", rules.deny), ("ask", rules.ask), ("allow", rules.allow))
+    return [f"{kind} {rule}" for kind, found in kinds for rule in found if rule.names(tool.name)]
+
+
+def _lacking(parts: Parts, tool: Tool, sandbox: Sandbox | None = None) -> str:
+    """What keeps a tool from working here, and the fix."""
+    if tool.needs == "hosts" and not parts.settings.hosts:
+        return 'no host is allowed: autoagent config set hosts "example.org"'
+    return (sandbox or _sandbox(parts)).blocked if tool.needs == "sandbox" else ""
+
+
+def _rules(parts: Parts) -> Rules:
+    kept = parts.settings.permissions
+    return Rules(allow=kept.allow, ask=kept.ask, deny=kept.deny)
+
+
+def _sandbox(parts: Parts) -> Sandbox:
+    return Sandbox(unsafe=parts.settings.sandbox == "off")
+
+
+def _policy(parts: Parts, sandbox: Sandbox, *, yes: bool = False, workspace: Path | None = None) -> Policy:
+    """The policy of an agent, as the settings have it."""
+    return Policy(
+        approve=approver(console.err(), yes=yes),
+        rules=_rules(parts),
+        remember=lambda rule: add_permission_rule(parts.home, rule),
+        workspace=workspace,
+        sandboxed=() if sandbox.unsafe else CONFINED,
+    )
 
 
 def _argument(name: str, schema: dict[str, Any], tool: Tool) -> str:
@@ -86,24 +145,33 @@ def call(
     ] = Path("."),
     tools: Files = None,
     yes: Annotated[bool, typer.Option("--yes", help="Say yes to requests for permission.")] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run programs without protection, with your rights.")
+    ] = False,
 ) -> None:
     """Call a tool by hand, under the same policy as an agent's."""
     parts = parts_of(ctx)
     tool = _tool(_toolbox(parts, tools), name)
     given = _arguments(arguments)
-    policy = Policy(approve=console.approver(console.err(), yes=yes))
-    memory = LazyMemory(parts.home)
+    sandbox = Sandbox(unsafe=True) if unsafe else _sandbox(parts)
+    if lacking := _lacking(parts, tool, sandbox):
+        raise UsageError(f"{tool.name} is not available: {lacking}")
+    memory = opened_lazily(parts.home, parts.settings)
     try:
         ready = tool.validate(given)
-        wanted = policy.asks(tool.effects)
-        if wanted:
-            policy.permit(Request(tool=tool.name, arguments=ready, effects=wanted))
         place = Workspace.at(workspace, protected=[parts.home])
-        result = tool.carry_out(ready, Context(workspace=place, memory=memory, services=parts.services))
+        policy = _policy(parts, sandbox, yes=yes, workspace=place.root)
+        wanted = policy.asks(tool.name, tool.effects, ready, preview=lambda: preview(tool.name, ready, place))
+        if wanted is not None:
+            policy.permit(wanted)
+        around = Context(place, memory, parts.services, sandbox, parts.settings.hosts)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not its result
+            result = tool.carry_out(ready, around)
     except InvalidCall as problem:
         raise UsageError(str(problem)) from None
     except Denied as problem:
-        raise _failed(f"{problem}: --yes grants it", Exit.DENIED) from None
+        way = "" if "not permitted" in str(problem) or problem.feedback else ": --yes grants it"
+        raise _failed(f"{problem}{way}", Exit.DENIED) from None
     except ToolError as problem:
         raise _failed(str(problem), Exit.ERROR) from None
     except AutoagentError:
@@ -128,7 +196,8 @@ def _failed(message: str, code: Exit) -> typer.Exit:
 
 
 def _toolbox(parts: Parts, files: list[Path] | None) -> Toolbox:
-    return Toolbox([*custom_tools(parts, files or []), *builtin_tools()])
+    config = AgentOptions(tools=files or []).config(parts)
+    return Toolbox([*all_tools(parts, config), *builtin_tools()])
 
 
 def _tool(box: Toolbox, name: str) -> Tool:

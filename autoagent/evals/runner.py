@@ -147,7 +147,7 @@ def _result(task: Task, run: Trajectory, check: TaskCheck, seed: int) -> TaskRes
         verdict=run.verdict,
         ending=run.ending,
         answer=run.answer,
-        steps=sum(step.index > 0 for step in run.steps),
+        steps=len(run.acts),
         tokens=run.counts.spent,
         seconds=run.seconds,
         failure=failure_kind(task.expected, run, check.missed) if lost else None,

@@ -73,7 +73,7 @@ class FastQwen3:
         begin, end = cache.length, cache.length + len(x)
         cache.reserve(end)
         cos, sin = self._cos[begin:end], self._sin[begin:end]
-        later = torch.ones(len(x), end, dtype=torch.bool).triu(begin + 1) if len(x) > 1 else None
+        later = self._later(len(x), begin, end) if len(x) > 1 else None
         for number, (before, qkv, scale, out, after, gate_up, down) in enumerate(self.layers):
             h = functional.linear(functional.rms_norm(x, (self._width,), before, self._eps), qkv)
             x = x + functional.linear(
@@ -85,12 +85,17 @@ class FastQwen3:
         cache.length = end
         return x
 
+    def _later(self, size: int, begin: int, end: int) -> torch.Tensor:
+        look = torch.zeros(size, end)
+        look.masked_fill_(torch.ones(size, end, dtype=torch.bool).triu(begin + 1), float("-inf"))
+        return look.repeat(self.heads // self.pairs, 1)
+
     def _attend(
         self,
         h: torch.Tensor,  # (T, (heads + 2 pairs) * head)
         scale: torch.Tensor,
         turn: tuple[torch.Tensor, torch.Tensor],
-        later: torch.Tensor | None,  # (T, S), True where a token must not look
+        later: torch.Tensor | None,  # (group * T, S), -inf where a token must not look
         room: tuple[torch.Tensor, torch.Tensor, int],
     ) -> torch.Tensor:
         size, (keys, values, begin) = len(h), room
@@ -100,11 +105,13 @@ class FastQwen3:
         q, k = qk.split([self.heads, self.pairs], 1)
         keys[:, begin:] = k.transpose(0, 1)
         values[:, begin:] = v.transpose(0, 1)
-        q = q.reshape(size, self.pairs, -1, self.head).permute(1, 2, 0, 3).reshape(self.pairs, -1, self.head)
-        scores = torch.bmm(q, keys.transpose(1, 2))  # (pairs, group * T, S)
-        if later is not None:
-            scores.view(self.pairs, -1, *later.shape).masked_fill_(later, float("-inf"))
-        mixed = torch.bmm(scores.softmax(-1), values).view(self.pairs, -1, size, self.head)
+        q = (
+            q.reshape(size, self.pairs, -1, self.head)
+            .permute(1, 2, 0, 3)
+            .reshape(1, self.pairs, -1, self.head)
+        )
+        mixed = functional.scaled_dot_product_attention(q, keys[None], values[None], later, scale=1.0)
+        mixed = mixed.view(self.pairs, -1, size, self.head)
         return mixed.permute(2, 0, 1, 3).reshape(size, -1)
 
     def _fused(self, layer: Any) -> tuple[torch.Tensor, ...]:

@@ -19,6 +19,7 @@ _SHAPING = (  # files that shape a model's answers, beside *.safetensors
     "chat_template.jinja",
     "chat_template.json",
     "adapter_config.json",
+    "autoagent.json",
 )
 
 

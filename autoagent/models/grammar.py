@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from llguidance import LLMatcher
 
 from autoagent.errors import UsageError
+from autoagent.models.formats import own_lark
 from autoagent.models.guide import Free, Guide, shortest_end
 from autoagent.models.protocol import Calls, Expect, Json, Text, ToolSchema
 from autoagent.models.vocabulary import Vocabulary
 
 LONGEST_TEXT = 200  # characters before the first call
-LONGEST_STRING = 2_000  # characters of a string whose schema sets no limit
-LARGEST_NUMBER = 10**15  # where the schema sets no limit; keeps digits and exponents from running on
+LONGEST_STRING = 100_000  # characters of a string whose schema sets no limit
 
+_BEYOND = re.compile(r"\(\?<?[=!]|\\[1-9]|\(\?P=")  # look-around and back-references in a pattern
+_NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # name -> schema
+_PLAIN = ("enum", "const", "default", "examples", "required")  # values, not schemas
 _CANONICAL = {  # as json.dumps(value, ensure_ascii=False) writes it
     "item_separator": ", ",
     "key_separator": ": ",
@@ -66,10 +70,8 @@ class Grammar:
         )
         self.matcher = LLMatcher(vocabulary.matching, LLMatcher.grammar_from_lark(lark), log_level=0)
         if self.matcher.is_error():
-            what = self.matcher.get_error().strip().splitlines()[0]
-            raise UsageError(
-                f"a tool or reply schema cannot be turned into a grammar: {what}; simplify the schema"
-            )
+            what = self.matcher.get_error().strip().splitlines()[0].rpartition("JSON schema: ")[2]
+            raise UsageError(f"{self._whose(expect)} cannot be turned into a grammar: {what}; simplify it")
         self.matcher.compute_bitmask()  # warms the automaton that copies share
         self.reserve = max(self._shortest(prefix) for prefix in self._prefixes(expect))
 
@@ -77,10 +79,20 @@ class Grammar:
         """Begin a reply of at most ``budget`` tokens."""
         return Guide(self.vocabulary, self.matcher.deep_copy(), budget, self.reserve, self.in_call)
 
+    def _whose(self, expect: Json | Calls) -> str:
+        """Which schema it is that cannot be compiled."""
+        for tool in expect.tools if isinstance(expect, Calls) else ():
+            lark = _calls(self.vocabulary, Calls((tool,)))
+            if LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(lark)):
+                return f"the schema of the tool {tool['function']['name']}"
+        return "the schema of the reply" if isinstance(expect, Json) else "the tools' schemas"
+
     def _prefixes(self, expect: Json | Calls) -> list[str]:
         if isinstance(expect, Json):
             return [""]
-        return [f"{self.vocabulary.marks.opening}\n{_head(tool)}" for tool in expect.tools]
+        marks = self.vocabulary.marks
+        begin = marks.opening + marks.head
+        return [begin + tool["function"]["name"] + marks.middle for tool in expect.tools]
 
     def _shortest(self, prefix: str) -> int:
         matcher, tokens = self.matcher.deep_copy(), self.vocabulary.encode(prefix)
@@ -92,25 +104,19 @@ class Grammar:
 def _calls(vocabulary: Vocabulary, expect: Calls) -> str:
     """Write the Lark grammar of a short text and 1 to ``at_most`` calls, one alternative per tool."""
     marks = vocabulary.marks
+    if not marks.hermes:
+        return own_lark(vocabulary, expect, _json, LONGEST_TEXT)
     opening = f"<[{vocabulary.opening}]>" if vocabulary.opening is not None else _quote(marks.opening)
     closing = f"<[{vocabulary.closing}]>" if vocabulary.closing is not None else _quote(marks.closing)
     more = min(expect.at_most, expect.at_most if marks.many else 1) - 1
     blocks = "block" + (f" ({_quote(marks.between)} block){{0,{more}}}" if more > 0 else "")
     lead = f"(TEXT {_quote(marks.before)})?" if marks.before else "TEXT?"
-    thought = "thought? " if None not in vocabulary.think else ""
     lines = [
-        f"start: {thought}{lead} {blocks}",
+        f"start: {lead} {blocks}",
         f"TEXT: /[^<\\n]{{1,{LONGEST_TEXT}}}/",
         f'block: {opening} "\\n" call "\\n" {closing}',
         "call: " + " | ".join(f"call_{number}" for number in range(len(expect.tools))),
     ]
-    if thought:
-        first, last = vocabulary.think
-        lines += [
-            f"thought: <[{first}]> THOUGHT <[{last}]> BLANK",
-            "THOUGHT: /[^<]{0,1000}/",
-            "BLANK: /\\n{0,2}/",
-        ]
     for number, tool in enumerate(expect.tools):
         lines.append(f'call_{number}: {_quote(_head(tool))} args_{number} "}}"')
         lines.append(f"args_{number}: {_json(tool['function'].get('parameters') or {'type': 'object'})}")
@@ -130,34 +136,37 @@ def _json(schema: dict[str, Any]) -> str:
 
 
 def bounded(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with a limit on every string and number, and without undeclared properties."""
+    """Return the schema as the grammar takes it; what the tool itself checks later may be left out.
+
+    Every string gets a limit, an object that says what is in it has nothing else in it, and patterns with
+    look-around or back-references, which no automaton can follow, are dropped. With ``allOf`` objects stay
+    open: its parts describe one object together, and none of them knows of the others' properties.
+    """
+    close = '"allOf"' not in json.dumps(schema)
     schema = copy.deepcopy(schema)
     if schema.get("type") == "object":
         schema.setdefault("properties", {})
-    _bound(schema)
+    _bound(schema, close)
     return schema
 
 
-def _bound(node: Any) -> None:
+def _bound(node: Any, close: bool) -> None:
     if isinstance(node, list):
         for item in node:
-            _bound(item)
+            _bound(item, close)
     if not isinstance(node, dict):
         return
     kinds = node.get("type", ())
     kinds = (kinds,) if isinstance(kinds, str) else kinds
+    if _BEYOND.search(str(node.get("pattern", ""))):
+        del node["pattern"]
     if "string" in kinds and not node.keys() & {"enum", "const", "pattern", "format"}:
         node.setdefault("maxLength", max(LONGEST_STRING, node.get("minLength", 0)))
-    if {"integer", "number"} & set(kinds) and not node.keys() & {"enum", "const"}:
-        if "exclusiveMinimum" not in node:
-            node.setdefault("minimum", min(-LARGEST_NUMBER, node.get("maximum", 0)))
-        if "exclusiveMaximum" not in node:
-            node.setdefault("maximum", max(LARGEST_NUMBER, node.get("minimum", 0)))
-    if isinstance(node.get("properties"), dict):
+    if close and isinstance(node.get("properties"), dict):
         node.setdefault("additionalProperties", False)
     for key, value in node.items():
-        if key in ("properties", "$defs", "definitions"):
+        if key in _NAMED and isinstance(value, dict):
             for inner in value.values():
-                _bound(inner)
-        elif key not in ("enum", "const", "default", "examples", "required"):
-            _bound(value)
+                _bound(inner, close)
+        elif key not in _PLAIN:
+            _bound(value, close)

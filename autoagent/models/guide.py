@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from llguidance import LLMatcher
 
+from autoagent.models.numbers import Place
 from autoagent.models.vocabulary import Mask, Vocabulary
 
 
@@ -22,6 +23,7 @@ class Guide:
     inside: bool  # a call is open, or the whole reply is JSON
     ended: bool = False
     _said: bytes = b""  # until the first call opens
+    _place: Place = Place()  # noqa: RUF009 - a tuple, so nothing is shared
     _allowed: Mask | None = None
     _way_out: list[int] | None = None  # the shortest end from here, known only where the budget is tight
 
@@ -36,6 +38,8 @@ class Guide:
         """Which tokens may come next, (V,)."""
         if self._allowed is None:
             self._allowed = mask_of(self.matcher, self.vocabulary.size)
+            if self._place.number:
+                self.vocabulary.numeric.bound(self._allowed, self._place.number)
         return self._allowed
 
     def take(self, token: int) -> tuple[bool, list[int]]:
@@ -44,16 +48,17 @@ class Guide:
         ``(False, tokens)``: after the token no end would have fitted the budget; it was not taken, the
         tokens to the end of the reply were.
         """
-        before = self.inside, self._said, self.budget, self._allowed
+        before = self.inside, self._said, self.budget, self._allowed, self._place
         self._consume(token)
         if self.ended:
             return True, []
         forced = self._follow()
-        if self._tight() and not self.ended:
-            way = self._shortest()
+        if self._tight():
+            way = self._shortest() if not self.ended else [] if self.budget >= 0 else None
             if way is None and self._way_out is not None:
-                self.matcher.rollback(1 + len(forced))
-                self.inside, self._said, self.budget, self._allowed = before
+                self.matcher.rollback(1 + len(forced) - self.ended)  # it does not take the end itself
+                self.inside, self._said, self.budget, self._allowed, self._place = before
+                self.ended = False
                 return False, self._leave(self._way_out)
             self._way_out = way
         return True, forced
@@ -92,7 +97,9 @@ class Guide:
             self.ended = True
         elif not self.matcher.consume_token(token):
             raise RuntimeError(f"the grammar refused token {token}: {self.matcher.get_error()}")
-        elif not self.inside:
+        elif self.inside:
+            self._place = self._place.after(self.vocabulary.spell([token]))
+        else:
             self.inside, self._said = _opened(self.vocabulary, token, self._said)
 
 

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-import codecs
 import copy
 import json
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoagent.config import Sampling
-from autoagent.errors import ContextFull
+from autoagent.errors import ContextFull, ModelError
 from autoagent.models.chat import Audit, audit, render
 from autoagent.models.engine import Engine, load_engine
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.grammar import Grammars
-from autoagent.models.guide import Free, Guide
-from autoagent.models.parsing import split_calls, split_reasoning
-from autoagent.models.protocol import Calls, Expect, Json, ToolSchema
-from autoagent.models.sampling import draw, log_softmax
-from autoagent.models.vocabulary import Floats, Vocabulary
-from autoagent.trajectory import Counts, Message, Reply, TokenTrace
+from autoagent.models.parsing import split_calls, split_own, split_reasoning
+from autoagent.models.protocol import Calls, Expect, Json, Text, ToolSchema
+from autoagent.models.thinking import Thinking, Walk
+from autoagent.models.vocabulary import Vocabulary, special_ids
+from autoagent.models.writing import Writing
+from autoagent.trajectory import Counts, Message, Reply, ToolCall
 
 SHORTEST_REPLY = 16  # tokens that must be free for a reply to be tried
+SMALLEST_WINDOW = 64  # tokens
 
 
 class LocalModel:
-    """A loaded model. ``window`` is in tokens; ``version`` hashes all that shapes its answers."""
+    """A loaded model. ``window`` is in tokens; ``version`` hashes all that shapes its answers.
 
-    def __init__(self, engine: Engine, version: str) -> None:
-        self.engine, self.version = engine, version
-        self.window = engine.window
-        self._control = [str(token) for token in engine.tokenizer.all_special_tokens if len(str(token)) > 1]
-        self.audit: Audit = audit(engine.tokenizer, _stops(engine))
-        self.vocabulary = Vocabulary(engine.tokenizer, engine.width, self.audit.ends, self.audit.marks)
+    ``warnings`` are lines for the user: what about this model will make runs go badly.
+    """
+
+    def __init__(
+        self, engine: Engine, version: str, *, window: int | None = None, thinking: bool = True
+    ) -> None:
+        self.engine, self.version, self.folder = engine, version, engine.folder
+        self.window = min(window or engine.window, engine.window)
+        names = engine.tokenizer.convert_ids_to_tokens(sorted(special_ids(engine.tokenizer)))
+        self._control = [str(name) for name in names if len(str(name)) > 1]
+        self.audit: Audit = audit(engine.tokenizer, _stops(engine), thinking=thinking)
+        self.vocabulary = Vocabulary(
+            engine.tokenizer, engine.width, self.audit.ends, self.audit.marks, self.audit.thought
+        )
         self.grammars = Grammars(self.vocabulary)
+        self.warnings = self.audit.warnings(self.window)
 
     @classmethod
     def load(
@@ -49,15 +58,35 @@ class LocalModel:
         dtype: str = "auto",
         trust_remote_code: bool = False,
         prompts: str = "",
+        window: int | None = None,
+        thinking: bool = True,
     ) -> LocalModel:
         """Load a folder or a hub id. A folder that exists is never looked up anywhere else.
 
-        ``prompts`` is the hash of the prompt set in use, part of ``version``. Raises ModelError, one line.
+        Args:
+            source: Folder or hub id.
+            device: ``auto`` (the first GPU, else the processor), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+            dtype: ``auto`` (what is exact or fast there), ``float32``, ``bfloat16``, ``float16``.
+            trust_remote_code: Run Python code that comes with the model.
+            prompts: Hash of the prompt set in use, part of ``version``.
+            window: Use fewer tokens than the model could, to save memory.
+            thinking: False asks a reasoning model, where its template can, to answer at once.
+
+        Raises:
+            ModelError: it cannot be used; one line.
         """
+        if window is not None and window < SMALLEST_WINDOW:
+            raise ModelError(f"a window of {window} tokens holds no run; give at least {SMALLEST_WINDOW}")
         engine = load_engine(source, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-        return cls(engine, fingerprint(engine.folder, prompts=prompts))
+        version = fingerprint(engine.folder, prompts=prompts if thinking else prompts + " no thinking")
+        if window is not None and window > engine.window:
+            raise ModelError(
+                f"the model in {engine.folder} has a window of {engine.window} tokens, not {window}"
+            )
+        return cls(engine, version, window=window, thinking=thinking)
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> LocalSession:
+        """A session with this past, which may hold answers and calls of the assistant, too."""
         return LocalSession(self, [self.shaped(message) for message in messages], list(tools))
 
     def shaped(self, message: Message) -> dict[str, Any]:
@@ -65,13 +94,38 @@ class LocalModel:
 
         A file that contains ``<|im_end|>`` must not be able to end its own turn and begin another.
         """
-        content = message.content
-        for mark in self._control:
-            content = content.replace(mark, f"{mark[0]}\u2060{mark[1:]}")  # a word joiner: invisible
-        return message.model_copy(update={"content": content}).for_template()
+        shaped = message.for_template()
+        return {key: value if key == "role" else self.disarmed(value) for key, value in shaped.items()}
+
+    def disarmed(self, value: Any) -> Any:
+        """The same text, object or list without control tokens."""
+        if isinstance(value, str):
+            for mark in self._control:
+                if mark in value:
+                    value = value.replace(mark, f"{mark[0]}\u2060{mark[1:]}")  # a word joiner: invisible
+            return value
+        if isinstance(value, dict):
+            return {self.disarmed(key): self.disarmed(inner) for key, inner in value.items()}
+        return [self.disarmed(inner) for inner in value] if isinstance(value, list) else value
 
     def count(self, text: str) -> int:
         return len(self.vocabulary.encode(text))
+
+    def walk(self, expect: Expect, prompt: str, budget: int) -> Walk:
+        """Begin a reply of at most ``budget`` tokens after ``prompt``; a reasoning model may think first."""
+        thought = self.audit.thought
+        opened = thought is not None and prompt.rstrip().endswith(thought[0])
+        closed = thought is not None and prompt.rstrip().endswith(thought[1])
+        if self.vocabulary.think is None or closed or (budget < 64 and not opened):
+            return self.grammars.guide(expect, budget)
+        free = isinstance(expect, Text)
+        return Thinking(
+            self.vocabulary,
+            opened=opened,
+            budget=budget,
+            follow=lambda left: self.grammars.guide(expect, left),
+            blank=[] if free else self.vocabulary.encode_after("\n\n"),
+        )
 
 
 class LocalSession:
@@ -86,6 +140,7 @@ class LocalSession:
         self._text = ""  # what they spell
         self._cache = model.engine.cache()
         self._dice: tuple[int, np.random.Generator] | None = None
+        self._began = datetime.now()  # what the template takes for now, all through the conversation
         self._open = True
         self.used = 0
 
@@ -104,7 +159,9 @@ class LocalSession:
         """Return an independent session with the same past; the keys and values are copied."""
         twin = LocalSession(self._model, copy.copy(self._messages), self._tools)
         twin._ids, twin._text, twin.used = list(self._ids), self._text, self.used
-        twin._cache = self._cache.copied()
+        twin._cache, twin._began = self._cache.copied(), self._began
+        if self._dice is not None:
+            twin._dice = self._dice[0], copy.deepcopy(self._dice[1])
         return twin
 
     def close(self) -> None:
@@ -115,53 +172,70 @@ class LocalSession:
     def generate(self, expect: Expect, *, sampling: Sampling, max_tokens: int) -> Generator[str, None, Reply]:
         """Yield the reply's text as it is made, markup included; return the parsed reply.
 
-        Raises ContextFull where fewer than 16 tokens of the window are left for it.
+        Pieces of reasoning are yielded as :class:`Thought`. Raises ContextFull where fewer than 16 tokens of
+        the window, or no memory, are left for it.
         """
         if not self._open:
             raise RuntimeError("generate() on a closed session")
         began = time.perf_counter()
-        prompt = render(self._model.engine.tokenizer, self._messages, self._tools, ask=True)
+        prompt = self._rendered()
         kept, prompt_ids = self._extension(prompt)
         context = [*self._ids[:kept], *prompt_ids]
-        room = self._model.window - len(context)
-        if room < SHORTEST_REPLY:
-            raise ContextFull(
-                f"the conversation fills the model's window: {len(context)} of {self._model.window} tokens; "
-                "shorten the goal or the observations"
-            )
+        room = self._room(len(context))
         self._cache.crop(min(kept, len(context) - 1))
         cached = self._cache.length
-        writing = _Writing(self, context[cached:], min(max_tokens, room), sampling)
+        budget = min(max_tokens, room)
+        walk = self._model.walk(expect, prompt, budget)
+        writing = Writing(self._model.engine, self._model.vocabulary, self._cache, context, budget, sampling)
         finished = False
         try:
-            yield from writing.write(self._model.grammars.guide(expect, writing.budget))
+            yield from writing.write(walk, self._roll(sampling))
             finished = True
         finally:
             if not finished:
                 self._cache.crop(min(kept, cached))
-        reply = self._read(writing, expect)
+        reply = self._read(writing, expect, prompt)
         self._ids = context + writing.ids
-        self._text = prompt + self._decode(writing.ids)
+        self._text = prompt + self._decode_after(writing.ids)
         self.used = len(self._ids)
-        return reply.model_copy(
-            update={
-                "counts": Counts(
-                    cached=cached,
-                    prefilled=len(context) - cached,
-                    forced=writing.origins.count("f"),
-                    sampled=writing.origins.count("s"),
-                ),
-                "trace": writing.trace(kept, prompt_ids),
-                "seconds": time.perf_counter() - began,
-            }
+        counts = Counts(
+            cached=cached,
+            prefilled=len(context) - cached,
+            forced=writing.origins.count("f"),
+            sampled=writing.origins.count("s"),
+        )
+        seconds = time.perf_counter() - began
+        trace = writing.trace(kept, prompt_ids)
+        return reply.model_copy(update={"counts": counts, "trace": trace, "seconds": seconds})
+
+    def _rendered(self) -> str:
+        tokenizer, form = self._model.engine.tokenizer, self._model.audit.form
+        return render(tokenizer, self._messages, self._tools, ask=True, form=form, now=self._began)
+
+    def _room(self, used: int) -> int:
+        """Tokens left for a reply."""
+        window = self._model.window
+        if window - used >= SHORTEST_REPLY:
+            return window - used
+        if not any(message["role"] in ("assistant", "tool") for message in self._messages):
+            raise ContextFull(
+                f"system prompt, tools and goal exceed the model's window: {used} of {window} tokens; "
+                "shorten the goal, show fewer tools, or choose a model with a larger window"
+            )
+        raise ContextFull(
+            f"the conversation fills the model's window: {used} of {window} tokens; "
+            "shorten the goal or the observations"
         )
 
     def _extension(self, prompt: str) -> tuple[int, list[int]]:
         """How many tokens of the past stay, and which follow them, so that the context spells ``prompt``."""
         if prompt.startswith(self._text):
-            return len(self._ids), self._model.vocabulary.encode(prompt[len(self._text) :])
-        kept = self._common(prompt)
-        return kept, self._model.vocabulary.encode(prompt[len(self._decode(self._ids[:kept])) :])
+            kept, rest = len(self._ids), prompt[len(self._text) :]
+        else:
+            kept = self._common(prompt)
+            rest = prompt[len(self._decode(self._ids[:kept])) :]
+        vocabulary = self._model.vocabulary
+        return kept, vocabulary.encode_after(rest) if kept else vocabulary.encode(rest)
 
     def _common(self, prompt: str) -> int:
         """The most tokens of the past that ``prompt`` begins with, up to a special token.
@@ -175,7 +249,7 @@ class LocalSession:
                 low = middle
             else:
                 high = middle - 1
-        special = set(self._model.engine.tokenizer.all_special_ids)
+        special = self._model.vocabulary.special
         while low and (low == len(self._ids) or self._ids[low] not in special):
             low -= 1
         return low
@@ -187,129 +261,48 @@ class LocalSession:
             )
         )
 
-    def _read(self, writing: _Writing, expect: Expect) -> Reply:
+    def _decode_after(self, ids: Sequence[int]) -> str:
+        """What ids spell after others: some tokenizers drop the space before the first word of all."""
+        vocabulary = self._model.vocabulary
+        if not vocabulary.anchor:
+            return self._decode(ids)
+        return self._decode([vocabulary.ends[0], *ids]).removeprefix(vocabulary.anchor)
+
+    def _read(self, writing: Writing, expect: Expect, prompt: str) -> Reply:
         """Parse what was said, and take it into the conversation as it was said."""
-        said = self._decode(writing.ids[:-1] if writing.ended else writing.ids)
-        message: dict[str, Any] = {"role": "assistant", "content": said}
-        reasoning, text = split_reasoning(said)
-        if not writing.ended:
-            self._messages.append(message)
-            return Reply(text=text.strip(), reasoning=reasoning, complete=False)
+        said = self._decode_after(writing.ids[:-1] if writing.ended else writing.ids)
+        thought = self._model.audit.thought or ("<think>", "</think>")
+        reasoning, text = split_reasoning(said, marks=thought, opened=prompt.rstrip().endswith(thought[0]))
+        message: dict[str, Any] = {"role": "assistant"}
         if reasoning:
             text = text.lstrip("\n")
             message["reasoning_content"] = reasoning
-        reply = Reply(text=text.strip(), reasoning=reasoning)
-        if isinstance(expect, Json):
+        reply = Reply(text=text.strip(), reasoning=reasoning, complete=writing.ended)
+        if not writing.ended:
+            text = text if thought[1] in said or not reasoning else ""
+        elif isinstance(expect, Json):
             reply = reply.model_copy(update={"value": json.loads(text)})
         elif isinstance(expect, Calls):
-            text, calls = split_calls(text)
-            text = text.removesuffix(self._model.audit.marks.before)
-            reply = reply.model_copy(update={"text": text.strip(), "calls": calls})
-            message |= {
-                "tool_calls": Message(role="assistant", content="", calls=calls).for_template()["tool_calls"]
-            }
-        self._messages.append(message | {"content": text})
+            text, calls = self._calls(text)
+            reply = reply.model_copy(update={"text": text, "calls": calls})  # exact, so it can be resumed
+            message |= Message(role="assistant", content="", calls=calls).for_template()
+        self._messages.append(self._model.disarmed(message | {"content": text}))
         return reply
+
+    def _calls(self, said: str) -> tuple[str, tuple[ToolCall, ...]]:
+        """Text and calls of a reply that a grammar has shaped."""
+        marks = self._model.audit.marks
+        if marks.hermes:
+            text, calls = split_calls(said)
+        else:
+            text, calls = split_own(said, marks.opening, marks.middle, marks.link)
+        return text.removesuffix(marks.before), calls
 
     def _roll(self, sampling: Sampling) -> np.random.Generator:
         """The session's dice: one sequence per seed, begun anew when the seed changes."""
         if self._dice is None or self._dice[0] != sampling.seed:
             self._dice = sampling.seed, np.random.default_rng(sampling.seed)
         return self._dice[1]
-
-    def _feed(self, ids: Sequence[int], keep: int) -> Floats:
-        return log_softmax(self._model.engine.logits(ids, self._cache, keep=keep))
-
-
-@dataclass
-class _Writing:
-    """One reply in the making. ``unfed`` are the tokens whose keys and values are still to be computed."""
-
-    session: LocalSession
-    unfed: list[int]
-    budget: int  # tokens
-    sampling: Sampling
-    ids: list[int] = field(default_factory=list)
-    origins: str = ""
-    raw: list[float] = field(default_factory=list)  # of ids; of forced ones as soon as they are fed
-    masked: list[float] = field(default_factory=list)
-    row: Floats | None = None  # log-probabilities after everything fed, (V,)
-    ended: bool = False
-
-    def write(self, guide: Guide | Free) -> Generator[str, None, None]:
-        """Sample and follow forced tokens until the end of the turn or of the budget; yield the text."""
-        vocabulary, text = self.session._model.vocabulary, codecs.getincrementaldecoder("utf-8")("replace")
-        dice = self.session._roll(self.sampling)
-        forced = guide.begin()
-        self._add_forced(forced)
-        if forced:
-            yield text.decode(vocabulary.spell(self.ids))
-        while not guide.ended and len(self.ids) < self.budget:
-            logs = self._next()
-            allowed = guide.allowed()
-            chances = np.exp(logs)
-            mass = float(chances[allowed].sum())
-            vocabulary.redirect(chances, allowed)
-            chances *= allowed
-            token = draw(chances if mass > 0 else allowed.astype(np.float32), self.sampling, dice)
-            taken, forced = guide.take(token)
-            if taken:
-                self._add(
-                    token, "s", float(logs[token]), float(logs[token]) - float(np.log(max(mass, 1e-38)))
-                )
-            self._add_forced(forced)
-            yield text.decode(vocabulary.spell([token, *forced] if taken else forced))
-        self.ended = guide.ended and self.ids[-1] in vocabulary.ends
-        self._score_tail()
-
-    def trace(self, kept: int, prompt_ids: list[int]) -> TokenTrace:
-        return TokenTrace(
-            kept=kept,
-            prompt_ids=tuple(prompt_ids),
-            completion_ids=tuple(self.ids),
-            origins=self.origins,
-            logprobs=tuple(self.raw),
-            masked_logprobs=tuple(self.masked),
-        )
-
-    def _add(self, token: int, origin: str, raw: float, masked: float) -> None:
-        self.ids.append(token)
-        self.unfed.append(token)
-        self.origins += origin
-        self.raw.append(raw)
-        self.masked.append(masked)
-
-    def _add_forced(self, tokens: list[int]) -> None:
-        for token in tokens[: self.budget - len(self.ids)]:
-            here = self.row if not self.unfed else None
-            self._add(token, "f", np.nan if here is None else float(here[token]), 0.0)
-
-    def _next(self) -> Floats:
-        """Feed what is unfed and return the log-probabilities of the next token, (V,)."""
-        forced = self._trailing()
-        rows = self.session._feed(self.unfed, keep=forced + 1)  # (forced + 1, V)
-        self._score(rows, forced)
-        self.unfed, self.row = [], rows[-1]
-        return self.row
-
-    def _score_tail(self) -> None:
-        """Score the forced tokens at the end of the reply; their keys and values serve the next one."""
-        forced = self._trailing()
-        if forced:
-            self._score(self.session._feed(self.unfed[:-1], keep=forced), forced)
-            self.unfed = self.unfed[-1:]
-
-    def _trailing(self) -> int:
-        """How many forced tokens at the end have no log-probability yet."""
-        scored = len(self.raw)
-        while scored and np.isnan(self.raw[scored - 1]):
-            scored -= 1
-        return len(self.raw) - scored
-
-    def _score(self, rows: Floats, forced: int) -> None:
-        for place in range(forced):
-            index = len(self.ids) - forced + place
-            self.raw[index] = float(rows[place, self.ids[index]])
 
 
 def _stops(engine: Engine) -> list[int]:

@@ -1,4 +1,4 @@
-"""Reading what a model said: reasoning, text and Hermes/Qwen tool calls."""
+"""Reading what a model said: reasoning, text and tool calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,26 @@ from autoagent.trajectory import ToolCall
 _OPENING = "<tool_call>"
 _SPACE = re.compile(r"\s*")
 _CLOSING = re.compile(r"\s*(?:</tool_call>)?\s*")
-_THOUGHT = re.compile(r"\s*<think>(.*?)(?:</think>|$)", re.DOTALL)
 
 
-def split_reasoning(said: str) -> tuple[str, str]:
-    """Return ``(reasoning, rest)``. Only a ``<think>`` at the head is one; unclosed, it takes everything."""
-    match = _THOUGHT.match(said)
-    return (match[1].strip(), said[match.end() :]) if match else ("", said)
+class Thought(str):
+    """A piece of the model's reasoning, as ``generate`` yields it; what it says comes as plain ``str``."""
+
+    __slots__ = ()
+
+
+def split_reasoning(
+    said: str, *, marks: tuple[str, str] = ("<think>", "</think>"), opened: bool = False
+) -> tuple[str, str]:
+    """Return ``(reasoning, rest)``. Only a mark at the head opens one; unclosed, it takes everything.
+
+    ``opened``: the prompt has opened it already.
+    """
+    begin = said if opened else said.lstrip()
+    if not opened and not begin.startswith(marks[0]):
+        return "", said
+    thought, _, rest = begin.removeprefix(marks[0]).partition(marks[1])
+    return thought.strip(), rest
 
 
 def split_calls(said: str) -> tuple[str, tuple[ToolCall, ...]]:
@@ -29,10 +42,34 @@ def split_calls(said: str) -> tuple[str, tuple[ToolCall, ...]]:
     place, calls = len(text), []
     while found and said.startswith(_OPENING, place):
         start = _skip(_SPACE, said, place + len(_OPENING))
-        block, end = json.JSONDecoder().raw_decode(said, start)
+        block, end = _decoded(said, start)
         calls.append(_call(block))
         place = _skip(_CLOSING, said, end)
     return text, tuple(calls)
+
+
+def split_own(said: str, opening: str, middle: str, link: str) -> tuple[str, tuple[ToolCall, ...]]:
+    """The same for calls in a template's own form: ``opening NAME middle ARGUMENTS (link NAME …)``."""
+    text, begin, rest = said.partition(opening)
+    calls: list[ToolCall] = []
+    while begin:
+        name, found, rest = rest.partition(middle)
+        if not found:
+            raise ValueError(f"a call without arguments: {name!r}")
+        arguments, end = _decoded(rest)
+        calls.append(_call({"name": name, "arguments": arguments}))
+        rest = rest[end:]
+        begin = link if link and rest.startswith(link) else ""
+        rest = rest.removeprefix(begin)
+    return text, tuple(calls)
+
+
+def _decoded(said: str, start: int = 0) -> tuple[Any, int]:
+    """The JSON value that begins there, and where it ends; ValueError where it is none, or too deep."""
+    try:
+        return json.JSONDecoder().raw_decode(said, start)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
 
 
 def _skip(pattern: re.Pattern[str], said: str, place: int) -> int:

@@ -50,18 +50,20 @@ def write_tiny_model(
     hidden: int = 64,  # features
     layers: int = 2,
     markers: bool = True,
+    specials: tuple[str, ...] = (),
     template: str | None = TEMPLATE,
 ) -> Path:
     """Write weights, tokenizer and template of a random model to ``folder`` and return it.
 
-    ``markers=False`` leaves ``<tool_call>`` an ordinary text; ``template=None`` leaves the chat template out.
+    ``markers=False`` leaves ``<tool_call>`` an ordinary text, ``specials`` are more control tokens, such as
+    ``<think>``; ``template=None`` leaves it out.
     """
     import torch
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
     from autoagent.models.engine import quiet
 
-    special = SPECIALS + (MARKERS if markers else ())
+    special = SPECIALS + (MARKERS if markers else ()) + specials
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_byte_level_bpe(special),
         eos_token="<|im_end|>",

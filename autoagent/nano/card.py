@@ -24,7 +24,7 @@ def write_card(report: Report, folder: Path) -> None:
             for name, family in report.families.items()
         },
         "failures": dict(report.failures),
-        "prompts": prompt_hash(),
+        "prompts": prompt_hash(folder),
         "model": report.model,
     }
     (folder / "measured.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,8 @@ from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Expect, Json, ToolSchema
 from autoagent.models.scripted import Line, ScriptedModel
 from autoagent.nano.families import DECLINE, Episode
-from autoagent.tools import Context, Toolbox, builtin_tools
+from autoagent.nano.habits import HABITS, PROMPTS, known_builtins
+from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import Message, ToolCall
 
 
@@ -51,16 +52,18 @@ def demonstrate(
     for text in episode.task.memory:
         memory.add(text)
     limits = limits or Limits()
-    everything = Toolbox([*(spec.build() for spec in episode.task.tools), *builtin_tools()])
-    shown = everything.shown_for(episode.task.goal, at_most=limits.shown_tools)
+    everything = Toolbox([*(spec.build() for spec in episode.task.tools), *known_builtins()])
+    shown = everything.shown_for(episode.task.goal, at_most=HABITS.shown_tools, pinned=HABITS.pinned)
     missing = [action.tool for action in episode.actions if action.tool not in shown]
     if missing:
         raise NotShown(missing[0])
     schemas = [tool.schema for tool in shown]
-    opening = opening_messages(episode.task.goal, today=_some_day(rng))
+    opening = opening_messages(episode.task.goal, PROMPTS, today=_some_day(rng))
     session = ScriptedModel(_Expert(episode, shown)).open(opening, schemas)
     context = Context(workspace=workspace, memory=memory, services={"finetune": lambda note: _trained(rng)})
-    loop = Loop(session=session, tools=shown, context=context, limits=limits, policy=_permissive())
+    loop = Loop(
+        session=session, tools=shown, context=context, limits=limits, policy=_permissive(), prompts=PROMPTS
+    )
     for _ in loop.events():
         pass
     return Demonstration(tuple(session.messages), tuple(schemas), str(loop.ending), loop.answer or "")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from autoagent.errors import UsageError
+from autoagent.nano.habits import FOLDER
 from autoagent.nano.model import NanoConfig, preset
 from autoagent.nano.tokenizer import chat_template, load_tokenizer
-from autoagent.prompts import prompt_hash
+from autoagent.prompts import ABOUT, prompt_hash
 from autoagent.training.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def export(checkpoint: Path, out_dir: Path, *, dtype: Literal["bf16", "fp32"] = 
     tokenizer.save_pretrained(out_dir)
     about = {key: state[key] for key in ("step", "tokens", "seconds", "fraction", "last_loss")} | settings
     about["parameters"] = sum(weight.numel() for weight in weights.values())
-    about["prompts"] = prompt_hash()  # pinned: an edited prompt needs new weights, tests/nano/test_worlds.py
+    (out_dir / ABOUT).write_bytes((FOLDER / ABOUT).read_bytes())
+    about["prompts"] = prompt_hash(out_dir)  # pinned: an edited prompt needs new weights
     (out_dir / "training.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     for file in out_dir.iterdir():
         file.chmod(0o644)  # safetensors writes for the owner alone

@@ -1,5 +1,22 @@
-"""What an agent may do: the policy."""
+"""What an agent may do: the policy, its rules, and the sandbox that programs run in."""
 
-from autoagent.security.policy import Approve, Policy, Request, refuse
+from autoagent.security.policy import Answer, Approve, Decision, Policy, Request, refuse
+from autoagent.security.preview import preview
+from autoagent.security.rules import Rule, Rules
+from autoagent.security.sandbox import Sandbox, SandboxLimits
+from autoagent.security.watch import Outcome
 
-__all__ = ["Approve", "Policy", "Request", "refuse"]
+__all__ = [
+    "Answer",
+    "Approve",
+    "Decision",
+    "Outcome",
+    "Policy",
+    "Request",
+    "Rule",
+    "Rules",
+    "Sandbox",
+    "SandboxLimits",
+    "preview",
+    "refuse",
+]

@@ -1,17 +1,22 @@
-"""Allow, ask or deny, by the effects a tool declares.
+"""Allow, ask or deny: by the rules first, then by the effects a tool declares.
 
-What is not covered: a tool that lies about its effects, and anything a custom tool's own code does.
+What is not covered: a tool that lies about its effects, and anything a custom tool's own code does. A rule
+that denies a shell command is a guard rail, not a wall: ``sh -c`` and a thousand others run it, too. The wall
+is the sandbox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from autoagent.errors import Denied
+from autoagent.security.rules import Rule, Rules
 
 Decision = Literal["allow", "ask", "deny"]
+Scope = Literal["once", "run", "always"]
 
 _DEFAULT: dict[str, Decision] = {
     "read": "allow",
@@ -25,14 +30,34 @@ _DEFAULT: dict[str, Decision] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What an approver is asked: tool, the arguments it will really get, and effects that need consent."""
+    """What an approver is asked: tool, the arguments it will really get, and effects that need consent.
+
+    Attributes:
+        reason: Why it is asked, when a rule says so.
+        preview: What would happen: a unified diff of a file, the command, the code.
+        rule: What a yes for longer than once allows: this file, command or host; else every call of the tool.
+        scopes: How long a yes may last; "always" only where it can be kept and would make a difference.
+    """
 
     tool: str
     arguments: Mapping[str, Any]
     effects: tuple[str, ...]
+    reason: str = field(default="", compare=False)
+    preview: str = field(default="", compare=False)
+    rule: str = field(default="", compare=False)
+    scopes: tuple[Scope, ...] = field(default=("once", "run"), compare=False)
 
 
-Approve = Callable[[Request], bool]
+@dataclass(frozen=True)
+class Answer:
+    """Yes or no, for how long, and what the person had to say to the model."""
+
+    granted: bool
+    scope: Scope = "once"
+    feedback: str = ""
+
+
+Approve = Callable[[Request], "bool | Answer"]
 
 
 def refuse(request: Request) -> bool:
@@ -42,23 +67,101 @@ def refuse(request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Policy:
-    """Maps effects to decisions; ``approve`` answers the asks."""
+    """Decides over calls; ``approve`` answers the asks.
+
+    Args:
+        approve: Asked where neither a rule nor the table of effects decides.
+        decisions: What is done about each effect where no rule fits.
+        rules: Allow, ask and deny by tool and arguments; they go before ``decisions``.
+        remember: Keeps the text of an allow rule for good, when the answer was "always".
+        workspace: The root that paths in arguments are relative to; links are followed when it is known.
+        sandboxed: Tools that run programs in the sandbox only: ``execute`` need not ask about these.
+    """
 
     approve: Approve = refuse
     decisions: Mapping[str, Decision] = field(default_factory=lambda: dict(_DEFAULT))
+    rules: Rules = field(default_factory=Rules)
+    remember: Callable[[str], object] | None = None
+    workspace: Path | None = None
+    sandboxed: tuple[str, ...] = ()
+    _granted: list[Rule] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def asks(self, effects: tuple[str, ...]) -> tuple[str, ...]:
-        """The effects among these that are not simply allowed."""
-        return tuple(effect for effect in effects if self.decisions.get(effect, "ask") != "allow")
+    def asks(
+        self,
+        tool: str,
+        effects: tuple[str, ...],
+        arguments: Mapping[str, Any],
+        *,
+        preview: str | Callable[[], str] = "",
+    ) -> Request | None:
+        """What :meth:`permit` has to be asked, or None when the call is simply allowed.
 
-    def permit(self, request: Request) -> None:
-        """Return when the call may go on.
+        Args:
+            tool: Its name.
+            effects: Those it declares.
+            arguments: As the function will get them.
+            preview: What to show to the person; a callable is only called when there is something to ask.
+        """
+        decision, rule = self.decide(tool, effects, arguments)
+        if decision == "allow":
+            return None
+        open_effects = tuple(effect for effect in effects if self._by_effect(tool, effect) != "allow")
+        lasting: tuple[Scope, ...] = ("always",) if self.remember is not None and rule is None else ()
+        return Request(
+            tool=tool,
+            arguments=arguments,
+            effects=(open_effects or effects) if rule is None else effects,
+            reason=f"the rule {rule} says {decision}" if rule is not None else "",
+            preview=preview if isinstance(preview, str) else preview() if decision == "ask" else "",
+            rule=str(Rule.covering(tool, arguments, self.workspace)),
+            scopes=("once", "run", *lasting),
+        )
+
+    def permit(self, request: Request) -> Answer:
+        """Return the answer when the call may go on; remember it for as long as it says.
 
         Raises:
-            Denied: the policy denies an effect, or the approver refused.
+            Denied: the policy denies the call, or the approver refused; the message holds what they said.
         """
-        denied = [effect for effect in request.effects if self.decisions.get(effect, "ask") == "deny"]
-        if denied:
-            raise Denied(f"{request.tool} is not permitted here ({', '.join(denied)})")
-        if request.effects and not self.approve(request):
-            raise Denied(f"permission for {request.tool} was refused")
+        decision, rule = self.decide(request.tool, request.effects, request.arguments)
+        if decision == "deny":
+            denied = [effect for effect in request.effects if self._by_effect(request.tool, effect) == "deny"]
+            why = f"the rule {rule}" if rule is not None else ", ".join(denied)
+            raise Denied(f"{request.tool} is not permitted here ({why})")
+        if decision == "allow":
+            return Answer(True)
+        given = self.approve(request)
+        answer = given if isinstance(given, Answer) else Answer(bool(given))
+        if not answer.granted:
+            said = answer.feedback.strip()
+            message = f"permission for {request.tool} was refused" + (f": {said}" if said else "")
+            raise Denied(message, by="policy" if self.approve is refuse else "user", feedback=said)
+        if answer.scope != "once" and request.rule:
+            self._granted.append(Rule.parse(request.rule))
+            if answer.scope == "always" and self.remember is not None and "always" in request.scopes:
+                self.remember(request.rule)
+        return answer
+
+    def decide(
+        self, tool: str, effects: tuple[str, ...], arguments: Mapping[str, Any]
+    ) -> tuple[Decision, Rule | None]:
+        """The decision, and the rule that made it, if one did: deny, then ask, then allow, then by effect."""
+        call = (tool, arguments, self.workspace)
+        for rule in self.rules.deny:
+            if rule.touches(*call):
+                return "deny", rule
+        if any(rule.allows(*call) for rule in self._granted):  # an answer to what is asked below
+            return "allow", None
+        for rule in self.rules.ask:
+            if rule.touches(*call):
+                return "ask", rule
+        for rule in self.rules.allow:
+            if rule.allows(*call):
+                return "allow", rule
+        found = {self._by_effect(tool, effect) for effect in effects}
+        return ("deny" if "deny" in found else "ask" if "ask" in found else "allow"), None
+
+    def _by_effect(self, tool: str, effect: str) -> Decision:
+        decision = self.decisions.get(effect, "ask")
+        confined = effect == "execute" and tool in self.sandboxed
+        return "allow" if decision == "ask" and confined else decision

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from autoagent.store.record import RunRecord
 from autoagent.store.rows import RunSummary, Verdicts
-from autoagent.store.runs import Store
+from autoagent.store.runs import RESUMABLE, Store
 
-__all__ = ["RunRecord", "RunSummary", "Store", "Verdicts"]
+__all__ = ["RESUMABLE", "RunRecord", "RunSummary", "Store", "Verdicts"]

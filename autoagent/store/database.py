@@ -56,6 +56,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             status TEXT NOT NULL, score REAL, reason TEXT NOT NULL, given_by TEXT, at REAL NOT NULL)""",
         "CREATE INDEX verdicts_by_run ON verdicts (run, seq)",
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE runs ADD COLUMN process INTEGER NOT NULL DEFAULT 0",  # that works or worked on it
+        "ALTER TABLE steps ADD COLUMN kind TEXT NOT NULL DEFAULT 'act'",
+        "ALTER TABLE steps ADD COLUMN recalled TEXT NOT NULL DEFAULT '[]'",
+        "UPDATE steps SET kind = 'plan' WHERE number = 0",  # before there were kinds, step 0 alone was a plan
+        "ALTER TABLE observations ADD COLUMN kept TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE observations ADD COLUMN child TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE observations ADD COLUMN permission TEXT",
+        # How often the conversation had been compacted when this was said: the first messages of a number are
+        # what took the place of all before, and their after_step is the last step they stand for.
+        "ALTER TABLE messages ADD COLUMN compaction INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX runs_by_parent ON runs (parent)",
+        "CREATE INDEX snapshots_by_content ON snapshots (snapshot)",
+    ),
+    (
+        # What the workspace was before and after its run was undone; after is NULL while that is being done.
+        """CREATE TABLE undos (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            before TEXT NOT NULL, after TEXT, at REAL NOT NULL)""",
+        "CREATE INDEX undos_by_run ON undos (run, seq)",
+    ),
 )
 
 _left_behind: list[sqlite3.Connection] = []  # of the parent process, after a fork: closing them would hurt it
@@ -94,8 +116,12 @@ class Database:
             StoreError: it could not be read.
         """
         with self._lock, self._explained():
-            if self.path.exists():
+            if self._connection is not None or os.access(self.path, os.W_OK):
                 yield from self._transaction(self._open(), "BEGIN")
+            elif self.path.exists():
+                with closing(_connect_to_read(self.path, self.wait)) as fixed:
+                    _migrate(fixed, self.path)
+                    yield from self._transaction(fixed, "BEGIN")
             else:
                 with closing(_connect(":memory:", self.wait)) as empty:
                     _migrate(empty, self.path)
@@ -122,6 +148,12 @@ class Database:
         if self._connection is not None and self._process != os.getpid():
             _left_behind.append(self._connection)
             self._connection = None
+        if self._connection is not None and not self.path.exists():
+            self._connection.close()  # the next transaction begins a new file
+            self._connection = None
+            raise StoreError(
+                f"{self.path} is gone: it was removed while it was in use; restore it if you can"
+            )
         if self._connection is None:
             ensure_home(self.path.parent)
             connection = _connect(str(self.path), self.wait)
@@ -176,8 +208,15 @@ def _bytes_if_odd(value: Any) -> Any:
     return value
 
 
-def _connect(path: str, wait: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
+def _connect_to_read(path: Path, wait: float) -> sqlite3.Connection:
+    """A file that may not be written, on a read-only disk or somebody else's; they may be at work on it."""
+    at_work = path.with_name(f"{path.name}-wal").exists()
+    how = "mode=ro" if at_work else "immutable=1"
+    return _connect(f"{path.absolute().as_uri()}?{how}", wait, uri=True)
+
+
+def _connect(path: str, wait: float, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False, uri=uri)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = ON")
     return connection

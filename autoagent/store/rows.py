@@ -16,6 +16,7 @@ from autoagent.trajectory import (
     Ending,
     Message,
     Observation,
+    Permission,
     Reply,
     Step,
     TokenTrace,
@@ -29,6 +30,9 @@ REPLY_COLUMNS = (  # of the table of steps, in the order of reply_columns()
     "text", "reasoning", "calls", "value", "complete",
     "cached", "prefilled", "forced", "sampled", "reply_seconds",
     "kept", "prompt_ids", "completion_ids", "origins", "logprobs", "masked_logprobs",
+)  # fmt: skip
+OBSERVATION_COLUMNS = (  # in the order of observation_columns()
+    "tool", "arguments", "content", "ok", "seconds", "mutated", "detail", "kept", "child", "permission",
 )  # fmt: skip
 
 
@@ -51,11 +55,12 @@ class RunSummary(Data):
     tags: tuple[str, ...]
     parent: str | None  # the run this one was branched from
     replayable: bool  # False: the workspace was too large to snapshot
+    running: bool = False  # a live process works on it
 
     @property
     def state(self) -> str:
-        """The ending, or ``unfinished``."""
-        return self.ending or "unfinished"
+        """The ending; ``running`` while a live process works on it; else ``unfinished``."""
+        return "running" if self.running else self.ending or "unfinished"
 
 
 class Verdicts(Data):
@@ -143,9 +148,11 @@ def reply_columns(reply: Reply) -> tuple[Any, ...]:
 
 
 def observation_columns(seen: Observation) -> tuple[Any, ...]:
-    """``tool`` to ``detail`` of the table of observations."""
-    arguments = as_json(seen.call.arguments)
-    return (seen.call.name, arguments, seen.content, seen.ok, seen.seconds, seen.mutated, seen.detail)
+    permission = None if seen.permission is None else as_json(seen.permission.model_dump(mode="json"))
+    return (
+        seen.call.name, as_json(seen.call.arguments), seen.content, seen.ok, seen.seconds, seen.mutated,
+        seen.detail, seen.kept, seen.child, permission,
+    )  # fmt: skip
 
 
 def message_columns(message: Message) -> tuple[Any, ...]:
@@ -170,7 +177,14 @@ def observation(row: Row) -> Observation:
         seconds=row["seconds"],
         mutated=bool(row["mutated"]),
         detail=text(row["detail"]),
+        kept=text(row["kept"]),
+        child=text(row["child"]),
+        permission=_permission(row["permission"]),
     )
+
+
+def _permission(column: str | bytes | None) -> Permission | None:
+    return None if column is None else Permission.model_validate(json.loads(column))
 
 
 def trace(row: Row) -> TokenTrace | None:
@@ -200,8 +214,10 @@ def step(row: Row, observations: Sequence[Observation]) -> Step:
     )
     return Step(
         index=row["number"],
+        kind=row["kind"],
         reply=reply,
         observations=tuple(observations),
+        recalled=tuple(json.loads(row["recalled"])),
         sub_goal=row["sub_goal"],
         ending=row["ending"],
         seconds=row["seconds"] or 0.0,
@@ -244,4 +260,6 @@ def trajectory(row: Row, steps: Sequence[Step], verdict: Verdict) -> Trajectory:
         seconds=row["seconds"],
         tools=tuple(json.loads(row["tools"])),
         error=text(row["error"]),
+        parent=row["parent"],
+        settings=json.loads(row["settings"]),
     )

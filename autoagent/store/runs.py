@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
-import secrets
-import sqlite3
-import time
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from autoagent.errors import StoreError, UsageError
 from autoagent.snapshots import Snapshots
-from autoagent.store import rows
+from autoagent.store import conversation, rows
+from autoagent.store.conversation import Said
 from autoagent.store.database import Database, Row, Transaction
+from autoagent.store.ids import insert_run, resolved
+from autoagent.store.locks import RunLock
 from autoagent.store.record import RunRecord, put_verdict
 from autoagent.store.rows import RunSummary, Verdicts, as_json
-from autoagent.trajectory import Message, Step, Trajectory, Verdict
+from autoagent.trajectory import Ending, Message, Step, Trajectory, Verdict
 
-DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as text, no letter reads as a digit
+RESUMABLE: tuple[Ending, ...] = (
+    "interrupted", "error", "max_steps", "max_tokens", "timeout", "stuck", "format_errors",
+)  # fmt: skip
+_FINAL = {
+    "finished": "has finished",
+    "declined": "was declined by the model",
+    "denied": "ended with an effect that was refused",
+}
 _SUMMARY = """
     SELECT runs.*, v.status, v.score, v.reason, v.given_by,
         (SELECT COUNT(*) FROM steps WHERE steps.run = runs.id) AS steps
@@ -47,11 +56,11 @@ class Store:
         self.home = home
         self.path = home / "runs.db"
         self.snapshots = Snapshots(home / "snapshots")
-        self._database = Database(self.path, wait=wait)
+        self.database = Database(self.path, wait=wait)
 
     def close(self) -> None:
         """Let go of the file; the store may be used again afterwards."""
-        self._database.close()
+        self.database.close()
 
     def begin(
         self,
@@ -64,6 +73,7 @@ class Store:
         suite: str = "",
         tags: Sequence[str] = (),
         parent: str | None = None,
+        settings: Mapping[str, Any] = {},
     ) -> RunRecord:
         """Open the record of a new run.
 
@@ -75,17 +85,84 @@ class Store:
             workspace: The folder the run works in.
             suite: Name of the suite it belongs to, "" for none.
             tags: Words to find it by.
-            parent: The run it was branched from.
+            parent: The run it was delegated by, or branched from.
+            settings: What it runs with, enough to resume it; values that JSON can hold.
 
         Raises:
             StoreError: the record cannot be written.
             UsageError: there is no run ``parent``.
         """
-        with self._database.writing() as write:
-            parent = None if parent is None else _resolved(write, parent)
-            values = (parent, goal, model, seed, check, str(workspace.absolute()), suite, as_json(list(tags)))
-            run_id = _insert(write, values)
-        return RunRecord(run_id, workspace, self._database, self.snapshots)
+        with self.database.writing() as write:
+            parent = None if parent is None else resolved(write, parent)
+            place, words, chosen = str(workspace.absolute()), as_json(list(tags)), as_json(dict(settings))
+            values = (parent, goal, model, seed, check, place, suite, words, chosen, os.getpid())
+            run_id = insert_run(write, values)
+            lock = RunLock(self.home, run_id)
+            lock.acquire()  # nobody else knows the id yet
+        return self._record(run_id, workspace, lock)
+
+    def _record(self, run_id: str, workspace: Path, lock: RunLock) -> RunRecord:
+        return RunRecord(run_id, workspace, database=self.database, snapshots=self.snapshots, lock=lock)
+
+    def reopen(self, run_id: str) -> RunRecord:
+        """Go on with the record of a run that was cut short or gave up: its ending is taken back, and steps
+        and messages are numbered on. The plan, the conversation and the verdicts so far stay.
+
+        Raises:
+            UsageError: no run or several runs fit, it cannot be resumed, or a live process works on it.
+            StoreError: the record cannot be written.
+        """
+        run = self.find(run_id)
+        lock = RunLock(self.home, run.run_id)
+        if not lock.acquire():
+            raise UsageError(
+                f"run {run.run_id} is being worked on by process {self._process_of(run.run_id)}: "
+                "wait until it ends, or end it"
+            )
+        try:
+            return self._reopened(run.run_id, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def _reopened(self, run_id: str, lock: RunLock) -> RunRecord:
+        with self.database.writing() as write:
+            (row,) = write.rows("SELECT ending, workspace FROM runs WHERE id = ?", (run_id,))
+            place = rows.text(row["workspace"])
+            workspace = Path(place)
+            if row["ending"] is not None and row["ending"] not in RESUMABLE:
+                raise UsageError(f"run {run_id} {_FINAL[row['ending']]}: there is nothing to resume in it")
+            if not place:
+                raise UsageError(
+                    f"run {run_id} cannot be resumed: it was imported, its workspace is elsewhere"
+                )
+            if not workspace.is_dir():
+                raise UsageError(f"run {run_id} cannot be resumed: its workspace {workspace} is gone")
+            (last,) = write.rows("SELECT MAX(number) AS step FROM steps WHERE run = ?", (run_id,))
+            (times,) = write.rows("SELECT MAX(compaction) AS n FROM messages WHERE run = ?", (run_id,))
+            if times["n"] is None:
+                raise UsageError(f"run {run_id} was cut short before it began: give its goal to a new run")
+            write.run(
+                "UPDATE runs SET ending = NULL, answer = NULL, error = '', process = ? WHERE id = ?",
+                (os.getpid(), run_id),
+            )
+        record = self._record(run_id, workspace, lock)
+        record.continue_after(last["step"], times["n"])
+        return record
+
+    def _process_of(self, run_id: str) -> int:
+        with self.database.reading() as read:
+            (row,) = read.rows("SELECT process FROM runs WHERE id = ?", (run_id,))
+        return int(row["process"])
+
+    def latest_unfinished(self) -> str | None:
+        """The newest run that can be resumed, of those that a person started and nobody works on now."""
+        for run in self.runs(suite=""):
+            ours = run.parent is None and run.workspace  # neither delegated nor imported
+            open_ = not run.running and (run.ending is None or run.ending in RESUMABLE)
+            if ours and open_ and self.said(run.run_id):  # nothing said: it was cut short before it began
+                return run.run_id
+        return None
 
     def runs(
         self,
@@ -99,8 +176,9 @@ class Store:
         """The runs that fit every filter given, newest first. ``ending`` may also be ``unfinished``;
         ``suite=""`` finds the runs outside any suite."""
         wanted = {"ending": ending, "verdict": verdict, "suite": suite, "model": model}
-        with self._database.reading() as read:
-            return _summaries(read, id=None, limit=-1 if limit is None else limit, **wanted)
+        with self.database.reading() as read:
+            found = _summaries(read, self.path, id=None, limit=-1 if limit is None else limit, **wanted)
+        return [self._seen_alive(run) for run in found]
 
     def find(self, run_id: str) -> RunSummary:
         """One run, by its id, a prefix of it, or ``last``.
@@ -108,9 +186,15 @@ class Store:
         Raises:
             UsageError: no run or several runs fit.
         """
-        with self._database.reading() as read:
+        with self.database.reading() as read:
             nothing = dict.fromkeys(("ending", "verdict", "suite", "model"))
-            return _summaries(read, id=_resolved(read, run_id), limit=1, **nothing)[0]
+            (found,) = _summaries(read, self.path, id=resolved(read, run_id), limit=1, **nothing)
+        return self._seen_alive(found)
+
+    def _seen_alive(self, run: RunSummary) -> RunSummary:
+        if run.ending is None and RunLock(self.home, run.run_id).taken:
+            return run.model_copy(update={"running": True})
+        return run
 
     def load(self, run_id: str) -> Trajectory:
         """The whole run as it was recorded. Logprobs come back as 32-bit floats; a run whose process died
@@ -120,33 +204,36 @@ class Store:
             UsageError: no run or several runs fit.
             StoreError: what is recorded of it is damaged.
         """
-        with self._database.reading() as read:
-            run = _resolved(read, run_id)
+        with self.database.reading() as read:
+            run = resolved(read, run_id)
             (row,) = read.rows("SELECT * FROM runs WHERE id = ?", (run,))
-            with self._told_of_damage(run):
+            with _told_of_damage(run, self.path):
                 return rows.trajectory(row, _steps(read, run), _verdicts(read, run).latest)
 
-    def messages(self, run_id: str) -> list[Message]:
-        """The conversation: what the run opened with, then each reply and what was appended after it.
+    def messages(self, run_id: str, *, whole: bool = False) -> list[Message]:
+        """The conversation as the model has it now: what the run opened with, or its last compaction left,
+        then each reply and what was appended after it. ``whole=True`` gives all that was ever said, for
+        people.
 
         Raises:
             UsageError: no run or several runs fit.
             StoreError: what is recorded of it is damaged.
         """
-        with self._database.reading() as read:
-            run = _resolved(read, run_id)
+        said, steps = self.said(run_id), self.load(run_id).steps
+        return conversation.whole(said, steps) if whole else conversation.current(said, steps)
+
+    def said(self, run_id: str) -> list[Said]:
+        """What the runtime itself put into the conversation, and where: the opening, nudges, summaries.
+
+        Raises:
+            UsageError: no run or several runs fit.
+            StoreError: what is recorded of it is damaged.
+        """
+        with self.database.reading() as read:
+            run = resolved(read, run_id)
             kept = read.rows("SELECT * FROM messages WHERE run = ? ORDER BY number", (run,))
-            with self._told_of_damage(run):
-                steps = _steps(read, run)
-        said = [(row["after_step"], rows.message(row)) for row in kept]
-        conversation = [message for after, message in said if after is None]
-        for step in steps:
-            appended = [message for after, message in said if after == step.index]
-            if not any(message.role == "tool" for message in appended):
-                answers = [(seen.content, seen.call.name) for seen in step.observations]
-                appended[:0] = [Message(role="tool", content=content, name=name) for content, name in answers]
-            conversation += [step.reply.as_message(), *appended]
-        return conversation
+            with _told_of_damage(run, self.path):
+                return [Said(rows.message(row), row["after_step"], row["compaction"]) for row in kept]
 
     def tools(self, run_id: str) -> tuple[str, ...]:
         """Names of the tools that were shown, in the order shown.
@@ -154,8 +241,8 @@ class Store:
         Raises:
             UsageError: no run or several runs fit.
         """
-        with self._database.reading() as read:
-            (row,) = read.rows("SELECT tools FROM runs WHERE id = ?", (_resolved(read, run_id),))
+        with self.database.reading() as read:
+            (row,) = read.rows("SELECT tools FROM runs WHERE id = ?", (resolved(read, run_id),))
         return tuple(json.loads(row["tools"]))
 
     def snapshots_of(self, run_id: str) -> dict[int, str]:
@@ -164,8 +251,8 @@ class Store:
         Raises:
             UsageError: no run or several runs fit.
         """
-        with self._database.reading() as read:
-            run = _resolved(read, run_id)
+        with self.database.reading() as read:
+            run = resolved(read, run_id)
             found = read.rows("SELECT step, snapshot FROM snapshots WHERE run = ? ORDER BY step", (run,))
         return {row["step"]: row["snapshot"] for row in found}
 
@@ -177,8 +264,8 @@ class Store:
             StoreError: the record cannot be written.
         """
         verdict = Verdict(status="verified" if good else "refuted", reason=note, by="user")
-        with self._database.writing() as write:
-            put_verdict(write, _resolved(write, run_id), verdict)
+        with self.database.writing() as write:
+            put_verdict(write, resolved(write, run_id), verdict)
         return verdict
 
     def verdicts(self, run_id: str) -> Verdicts:
@@ -187,8 +274,8 @@ class Store:
         Raises:
             UsageError: no run or several runs fit.
         """
-        with self._database.reading() as read:
-            return _verdicts(read, _resolved(read, run_id))
+        with self.database.reading() as read:
+            return _verdicts(read, resolved(read, run_id))
 
     def verified(self, *, suite: str | None = None, model: str | None = None) -> Iterator[Trajectory]:
         """Runs to learn from, oldest first: those whose latest verdict (check or user) is verified."""
@@ -198,69 +285,30 @@ class Store:
         """Runs to learn from as negatives, oldest first: those whose latest verdict is refuted."""
         return self._judged("refuted", suite, model)
 
-    @contextmanager
-    def _told_of_damage(self, run: str) -> Iterator[None]:
-        try:
-            yield
-        except (zlib.error, ValueError, TypeError, KeyError) as error:
-            why = " ".join(str(error).split())[:80]
-            raise StoreError(
-                f"the record of run {run} in {self.path} is damaged ({why}): "
-                f"restore a backup; `autoagent runs rate {run} bad` keeps it from being learned from"
-            ) from error
-
     def _judged(self, status: str, suite: str | None, model: str | None) -> Iterator[Trajectory]:
         for run in reversed(self.runs(verdict=status, suite=suite, model=model)):
             if run.verdict.by is not None:
                 yield self.load(run.run_id)
 
 
-def _insert(write: Transaction, values: tuple[object, ...]) -> str:
-    """Insert the run under a new id; one that was just taken in the same tick is drawn again."""
-    for _ in range(100):
-        started = time.time()
-        run_id = _new_id(started)
-        try:
-            write.run(
-                "INSERT INTO runs "
-                "(id, parent, goal, model, seed, check_text, workspace, suite, tags, started) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run_id, *values, started),
-            )
-        except sqlite3.IntegrityError:
-            continue
-        return run_id
-    raise AssertionError("100 run ids in a row were taken")
+def _summaries(read: Transaction, path: Path, **wanted: object) -> list[RunSummary]:
+    found = []
+    for row in read.rows(_SUMMARY, wanted):
+        with _told_of_damage(row["id"], path):
+            found.append(rows.summary(row))
+    return found
 
 
-def _new_id(now: float) -> str:
-    """``r``, 8 digits of time in hundredths of a second (until 2318), 3 random ones; sorts by time."""
-    number = int(now * 100) << 15 | secrets.randbelow(1 << 15)
-    return "r" + "".join(DIGITS[number >> shift & 31] for shift in range(50, -1, -5))
-
-
-def _resolved(read: Transaction, name: str) -> str:
-    """The full id behind an id, a prefix or ``last``."""
-    wanted = name.strip().lower()
-    if wanted == "last":
-        found = read.rows("SELECT id FROM runs ORDER BY seq DESC LIMIT 1")
-    else:
-        range_ = (wanted, wanted + "~")
-        found = read.rows("SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY seq DESC", range_)
-    ids = [str(row["id"]) for row in found] if wanted else []
-    if wanted in ids:
-        return wanted
-    if not ids:
-        nothing = "there are no runs yet" if wanted == "last" else f"there is no run {name!r}"
-        raise UsageError(f"{nothing}: see `autoagent runs list`")
-    if len(ids) > 1:
-        shown = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        raise UsageError(f"{name!r} fits {len(ids)} runs, give more of its letters: {shown}")
-    return ids[0]
-
-
-def _summaries(read: Transaction, **wanted: object) -> list[RunSummary]:
-    return [rows.summary(row) for row in read.rows(_SUMMARY, wanted)]
+@contextmanager
+def _told_of_damage(run: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zlib.error, ValueError, TypeError, KeyError) as error:
+        why = " ".join(str(error).split())[:80]
+        raise StoreError(
+            f"the record of run {run} in {path} is damaged ({why}): "
+            f"restore a backup; `autoagent runs rate {run} bad` keeps it from being learned from"
+        ) from error
 
 
 def _steps(read: Transaction, run: str) -> list[Step]:

@@ -157,7 +157,8 @@ class _Gathering:
         """The run's examples, or why it has none."""
         if trajectory.verdict.status != "verified":
             return NOT_VERIFIED
-        traces = [step.reply.trace for step in trajectory.steps]
+        spoken = [step for step in trajectory.steps if step.kind != "compaction" or step.reply.trace]
+        traces = [step.reply.trace for step in spoken]  # a template that sums up has no tokens
         if not traces or any(trace is None or not trace.completion_ids for trace in traces):
             return NO_IDS
         try:

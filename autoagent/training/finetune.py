@@ -153,7 +153,7 @@ def _make(
             parent=parent,
             method="sft",
             note=config.note,
-            prompts=prompt_hash(),
+            prompts=prompt_hash(engine.folder),
             data={
                 "sheet": data.sheet.model_dump(mode="json"),
                 "config": config.model_dump(mode="json"),
@@ -189,7 +189,7 @@ def _alike(folder: Path, versions: Versions) -> set[str]:
         fingerprint(place, prompts=prompts)
         for place, pinned in known
         if _tokenizer_bytes(place) == wanted
-        for prompts in {pinned, prompt_hash(), ""}
+        for prompts in {pinned, prompt_hash(place), ""}
     }
 
 

@@ -121,7 +121,8 @@ def gate_versions(
     for name, model in zip(names, (old, new), strict=True):
         if name != EMBEDDED:
             versions.verify(name)
-        if fingerprint(Path(versions.resolve(name)), prompts=prompt_hash(), fresh=True) != model.version:
+        folder = Path(versions.resolve(name))
+        if fingerprint(folder, prompts=prompt_hash(folder), fresh=True) != model.version:
             raise ModelError(f"the files of {name} changed while the gate measured it: nothing was promoted")
     return report
 

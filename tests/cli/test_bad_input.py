@@ -232,8 +232,9 @@ def test_half_a_character_is_printed_as_json_can(cli: Cli) -> None:
 
 
 def test_paths_that_leave_the_workspace_and_odd_files_are_observations(
-    cli: Cli, workspace: Path, tmp_path: Path, home: Path
+    cli: Cli, workspace: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AUTOAGENT_REPLANS", "0")  # the script has no line for a new plan
     (tmp_path / "secret.txt").write_text("the secret", encoding="utf-8")
     (workspace / "link").symlink_to(tmp_path / "secret.txt")
     (workspace / "latin").write_bytes(b"caf\xe9")
@@ -247,13 +248,14 @@ def test_paths_that_leave_the_workspace_and_odd_files_are_observations(
         "\udcff",
         "n" * 5000,
     ]
-    calls = [call("read_file", path=path) for path in paths]
-    script = [["read"], *calls, call("list_files"), call("finish", answer="no")]
+    calls = [turn for path in paths for turn in (call("read_file", path=path), call("list_files"))]
+    script = [["read"], *calls, call("finish", answer="no")]
     done = cli("run", "-g", "Read the text file notes.txt, list the files", script=script)
     assert done.code == Exit.OK
     assert "the secret" not in done.out
-    *seen, listed, _ = [step.observations[0] for step in Store(home).load("last").steps[1:]]
-    assert not any(each.ok for each in seen)
+    *seen, _ = [step.observations[0] for step in Store(home).load("last").acts]
+    listed = seen[1]
+    assert not any(each.ok for each in seen[::2])
     assert "n?" in listed.content  # what no tokenizer takes does not reach it
 
 
@@ -350,6 +352,8 @@ def test_a_closed_terminal_ends_the_run_and_a_kill_leaves_what_was_done(
 
 def test_after_a_kill_the_record_is_listed_shown_and_rated(cli: Cli, home: Path, workspace: Path) -> None:
     record = Store(home).begin("a goal", model="m", seed=0, check="", workspace=workspace)
+    assert "running" in cli("runs", "list").out
+    record.close()
     assert "unfinished" in cli("runs", "list").out
     assert "unfinished" in cli("runs", "show").out
     assert cli("runs", "rate", record.run_id, "bad").code == 0

@@ -1,26 +1,16 @@
-"""docs/cli.md and docs/exit-codes.md against the program."""
+"""docs/cli.md and docs/exit-codes.md against the program; what all pages show is in tests/test_docs.py."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-
-import pytest
 
 from autoagent.cli import Exit
+from autoagent.cli.commands import COMMANDS
+from autoagent.cli.reference import brought_up_to_date, marked
 
-from .conftest import REPOSITORY, Cli
+from .conftest import REPOSITORY
 
-GROUPS = {
-    "run": [],
-    "chat": [],
-    "eval": [],
-    "finetune": [],
-    "tools": ["list", "show", "call"],
-    "runs": ["list", "show", "rate"],
-    "models": ["list", "info", "use", "rollback", "verify"],
-    "memory": ["add", "recall", "forget"],
-}
+PAGE = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def test_every_exit_code_is_documented() -> None:
@@ -30,31 +20,22 @@ def test_every_exit_code_is_documented() -> None:
     ]
 
 
-@pytest.mark.parametrize("command", GROUPS)
-def test_every_command_and_option_is_documented(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    page = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert f"## {command}: " in page
-    for words in [(command, each) for each in GROUPS[command]] or [(command,)]:
-        assert " ".join(words) in page
-        helped = cli(*words, "--help")
-        assert helped.code == 0
-        for option in set(re.findall(r"(--[a-z][a-z-]+)", helped.out)) - {"--help"}:
-            # An option has to be in the page, and those of chat are documented with run.
-            assert option in page, f"{' '.join(words)} {option}"
+def test_the_reference_has_a_place_for_every_command() -> None:
+    assert marked(PAGE) == ["", *COMMANDS]
+    assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == list(COMMANDS)
 
 
-def test_the_settings_example_is_valid(cli: Cli, home: Path) -> None:
-    page = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    home.mkdir()
-    (home / "config.toml").write_text(example, encoding="utf-8")
-    (home / "my_tools.py").write_text(
-        'from autoagent import tool\n\n\n@tool\ndef hi() -> str:\n    """Say hi."""\n    return "hi"\n',
-        encoding="utf-8",
-    )
-    done = cli("tools", "list")
-    assert done.code == 0
-    assert done.out.startswith("hi ")
+def test_the_reference_is_up_to_date() -> None:
+    assert brought_up_to_date(PAGE) == PAGE, "python -m autoagent.cli.reference docs/cli.md"
+
+
+def test_the_reference_names_options_arguments_values_and_defaults() -> None:
+    for row in (
+        "| `-w, --workspace DIR` | Folder the agent may read and write. By default `.`. |",
+        "| `--plan auto\\|ask\\|off` |",
+        "| `--files / --no-files` |",
+        "| `RUN` | A run id, the beginning of one, or: last. By default `last`. |",
+    ):
+        assert row in PAGE
+    assert "    autoagent runs rate [OPTIONS] RUN good|bad\n" in PAGE
+    assert "are those of [run](#run)" in PAGE.partition("## chat\n")[2].partition("## init\n")[0]

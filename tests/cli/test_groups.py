@@ -58,7 +58,7 @@ def test_a_command_that_is_not_there_is_one_line(cli: Cli, arguments: tuple[str,
 def test_tools_are_listed_with_ones_own_first(cli: Cli) -> None:
     lines = cli("tools", "list", "--tools", "mine.py").out.splitlines()
     assert re.match(r"greet +Greet a person  read", lines[0])
-    assert any(re.match(r"write_file +.*  write$", line) for line in lines)
+    assert any(re.match(r"write_file +.*  write · allow$", line) for line in lines)
 
 
 def test_a_tool_called_by_hand_that_raises_is_one_line_with_its_place(cli: Cli, workspace: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_ranking_for_a_goal_is_what_a_run_would_show(cli: Cli, home: Path) -
     cli("run", "-g", goal)
     assert tuple(listed) == Store(home).load("last").tools
     assert listed[0] == "days_between"
-    assert listed[-2:] == ["finish", "decline"]
+    assert {"finish", "decline"} <= set(listed)
 
 
 def test_a_tool_is_shown_with_arguments_and_schema(cli: Cli) -> None:

@@ -100,7 +100,7 @@ def test_a_suite_that_says_nonsense_is_one_line(cli: Cli, workspace: Path) -> No
     [
         ("./nothing", "nothing"),
         ("v9-00000000", "no model version"),
-        ("openai:gpt", "later version"),
+        ("openai:gpt", "needs the address of its server"),
         ("", "empty"),
     ],
 )

@@ -125,8 +125,9 @@ def test_a_lost_task_says_why(task: Task, lines: list[Line], kind: str) -> None:
 
 def test_a_run_out_of_budget_is_told_from_one_that_went_round_in_circles() -> None:
     reads = [_call("read_file", path=name) for name in ("a", "b", "c", "d")]
-    assert _run(LOOK, *reads, limits=Limits(max_steps=4)).failure == "budget"
-    assert _run(LOOK, *[READ] * 4, limits=Limits(max_steps=4)).failure == "stuck"
+    limits = Limits(max_steps=4, replans=0)
+    assert _run(LOOK, *reads, limits=limits).failure == "budget"
+    assert _run(LOOK, *[READ] * 4, limits=limits).failure == "stuck"
 
 
 def test_memory_is_filled_before_and_checked_after_and_shared_with_no_other_task() -> None:
@@ -165,7 +166,7 @@ def test_training_is_only_rehearsed(tmp_path: Path) -> None:
     task = Task(id="t", family="l", goal="Retrain your own model.", expected=Expected(calls=("finetune",)))
     model = ScriptedModel([["train"], _call("finetune"), _finish("done")])
     assert run_task(task, model=model, home=tmp_path).success
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} <= {"snapshots"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} <= {"snapshots", "locks"}
 
 
 def test_a_refused_effect_is_told_from_a_faulty_call() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoagent.memory import LazyMemory, Memory, open_memory
+from autoagent.memory import Chunk, LazyMemory, Memory, open_memory
 from autoagent.memory.volatile import VolatileMemory
 
 FACTS = [
@@ -131,6 +131,40 @@ def test_forgetting_by_id_and_by_source(memory: Memory) -> None:
     assert memory.count() == 1
     assert memory.forget() == 0
     assert memory.recall("invoices")[0].text == FACTS[3]
+
+
+def test_recall_and_list_by_kind(memory: Memory) -> None:
+    memory.add("the release went out on Friday", kind="episodic", source="run 7")
+    memory.add("a release is made with make dist", kind="procedural")
+    memory.add("the release manager is Anna")
+    assert [each.text for each in memory.recall("release", kind="procedural")] == [
+        "a release is made with make dist"
+    ]
+    assert len(memory.recall("release")) == 3
+    assert [each.kind for each in memory.entries()] == ["semantic", "procedural", "episodic"]
+    assert [each.source for each in memory.entries(kind="episodic")] == ["run 7"]
+    assert [each.text for each in memory.entries(most=1)] == ["the release manager is Anna"]
+    assert memory.entries(source="nobody") == []
+    assert memory.counts() == {("episodic", "run 7"): 1, ("procedural", ""): 1, ("semantic", ""): 1}
+
+
+@pytest.mark.parametrize("use", ["add", "recall", "entries"])
+def test_a_kind_that_there_is_not_is_refused(memory: Memory, use: str) -> None:
+    memory.add("something")
+    with pytest.raises(ValueError, match="no kind 'fact': choose one of semantic, episodic, procedural"):
+        memory.recall("x", kind="fact") if use == "recall" else getattr(memory, use)(
+            *(("fact",) if use == "entries" else ("x", "fact"))
+        )
+
+
+def test_a_document_is_replaced_as_a_whole(memory: Memory) -> None:
+    assert memory.replace("a.txt", [Chunk("apples are red", 1, 2), Chunk("plums are blue", 4, 5)]) == (2, 0)
+    assert memory.recall("plums")[0].citation == "a.txt:4-5"
+    assert memory.replace("a.txt", [Chunk("apples are red", 1, 2), Chunk("plums are green", 4, 5)]) == (1, 1)
+    assert memory.recall("plums")[0].text == "plums are green"
+    assert memory.replace("a.txt", [Chunk("apples are red", 1, 2)]) == (0, 1)
+    assert memory.replace("a.txt", []) == (0, 1)
+    assert memory.count() == 0
 
 
 def test_the_newer_of_two_equal_matches_comes_first(memory: Memory) -> None:

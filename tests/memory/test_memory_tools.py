@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoagent.errors import InvalidCall, ToolError
-from autoagent.memory import LazyMemory, open_memory
+from autoagent.memory import Chunk, LazyMemory, open_memory
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.tools.base import Context
 from autoagent.tools.memory import recall_memory, save_memory
@@ -32,6 +32,15 @@ def test_at_most_three_texts_are_shown_and_long_ones_are_cut(ctx: Context) -> No
     shown = recall_memory({"query": "note"}, ctx).splitlines()
     assert len(shown) == 3
     assert all(len(line) == 600 and line.endswith(" …") for line in shown)
+
+
+def test_a_part_of_a_document_is_shown_with_its_place(ctx: Context) -> None:
+    assert ctx.memory is not None
+    ctx.memory.replace("notes/office.md", [Chunk("It opens\nat nine.", 3, 4), Chunk("nine " * 400, 9, 9)])
+    first, second = recall_memory({"query": "when does it open, at nine?"}, ctx).splitlines()
+    assert first == "It opens at nine. (notes/office.md:3-4)"
+    assert second.endswith(" … (notes/office.md:9-9)")
+    assert len(second) <= 600
 
 
 def test_no_match_says_so(ctx: Context) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from autoagent.errors import StoreError
-from autoagent.memory import LazyMemory, MemoryLocked, open_memory
+from autoagent.memory import Chunk, LazyMemory, MemoryLocked, open_memory, reindex
 from autoagent.memory.embedder import Vectors
 
 HOLDER = """
@@ -141,6 +141,7 @@ class LetterEmbedder:
 
     name = "letters"
     dimension = 26
+    sure = 2.0
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         counts = np.array([[1 + text.lower().count(chr(97 + i)) for i in range(26)] for text in texts])
@@ -148,20 +149,93 @@ class LetterEmbedder:
         return unit
 
 
-def test_another_embedder_takes_over_what_is_there(tmp_path: Path) -> None:
+class FlatEmbedder:
+    """Vectors that say next to nothing, of two numbers: quick to make."""
+
+    name = "flat"
+    dimension = 2
+    sure = 2.0
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        angles = np.array([len(text) for text in texts])
+        unit: Vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        return unit
+
+
+def test_what_another_embedder_wrote_is_noticed_until_it_is_embedded_again(tmp_path: Path) -> None:
     memory = open_memory(tmp_path)
     memory.add("first", kind="episodic", source="run-1")
-    memory.add("second")
+    memory.replace("a.txt", [Chunk("second", 3, 4)])
     memory.close()
+    with pytest.raises(
+        StoreError, match=r"embedder grams-384-v1, not letters: run `autoagent memory reindex`"
+    ) as e:
+        open_memory(tmp_path, embedder=LetterEmbedder())
+    assert "2 entries" in str(e.value)
+    assert "\n" not in str(e.value)
+    open_memory(tmp_path, wait=0).close()  # it did not keep the lock, nor change anything
+    assert reindex(tmp_path, embedder=LetterEmbedder())[0] == 2
     memory = open_memory(tmp_path, embedder=LetterEmbedder())
-    assert memory.count() == 2
     [first] = memory.recall("first", k=1)
     assert (first.kind, first.source) == ("episodic", "run-1")
-    memory.add("third")
+    assert memory.recall("second")[0].citation == "a.txt:3-4"
     memory.close()
+    with pytest.raises(StoreError, match="embedder letters, not grams"):
+        open_memory(tmp_path)
+    assert reindex(tmp_path)[0] == 2
+    assert reindex(tmp_path)[0] == 2  # nothing to do is no error
+
+
+def test_another_embedder_may_have_an_empty_memory(tmp_path: Path) -> None:
+    open_memory(tmp_path).close()
+    open_memory(tmp_path, embedder=LetterEmbedder()).close()
+    open_memory(tmp_path).close()
+
+
+def test_the_word_index_is_kept_and_made_again_when_it_is_lost_or_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoagent.memory.chroma.PAGE", 1_000)
+    many = 2_500  # several pages
+    memory = open_memory(tmp_path, embedder=FlatEmbedder())
+    memory.replace("a.txt", [Chunk(f"row {n} about w{n % 50}", n + 1, n + 1) for n in range(many)])
+    memory.forget(memory.recall("row 17 about w17")[0].id)
+    best, counts = memory.recall("row 1234 w34", k=10), memory.counts()
+    memory.close()
+    words = tmp_path / "memory" / "words.npz"
+    for spoil in (
+        lambda: None,
+        lambda: words.unlink(),
+        lambda: words.write_bytes(b"PK damaged"),
+        lambda: words.write_bytes(words.read_bytes()[:-2_000]),
+    ):
+        spoil()
+        memory = open_memory(tmp_path, embedder=FlatEmbedder())
+        assert memory.recall("row 1234 w34", k=10) == best
+        assert memory.counts() == counts == {("semantic", "a.txt"): many - 1}
+        assert len(memory.entries()) == many - 1
+        memory.close()
+
+
+def test_a_killed_process_leaves_no_word_index_that_lies(tmp_path: Path) -> None:
     memory = open_memory(tmp_path)
-    assert memory.recall("third")[0].text == "third"
+    gone = memory.add("the old fact")
     memory.close()
+    code = (
+        "import sys, os; from autoagent.memory import open_memory; m = open_memory(sys.argv[1]);"
+        "m.forget(sys.argv[2]); m.add('the new fact'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path, gone], check=False).returncode == 9
+    memory = open_memory(tmp_path)  # as many entries as before, but others
+    assert [each.text for each in memory.recall("fact")] == ["the new fact"]
+    memory.close()
+
+
+def test_looking_into_a_memory_that_was_never_written_to_makes_nothing(tmp_path: Path) -> None:
+    lazy = LazyMemory(tmp_path / "home")
+    assert (lazy.recall("x"), lazy.count(), lazy.entries(), lazy.forget("x")) == ([], 0, [], 0)
+    lazy.close()
+    assert not (tmp_path / "home").exists()
 
 
 def test_importing_the_package_is_cheap() -> None:

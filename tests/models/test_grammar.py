@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import json
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from transformers import AutoTokenizer
 
 from autoagent.errors import UsageError
 from autoagent.models.chat import audit
 from autoagent.models.grammar import Grammars, bounded
 from autoagent.models.guide import Guide
+from autoagent.models.numbers import Numeric
 from autoagent.models.protocol import Calls, Expect, Json
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.vocabulary import Vocabulary
@@ -31,10 +34,19 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def accepts(grammars: Grammars, expect: Expect, text: str) -> bool:
-    guide = grammars.guide(expect, 1000)
+    """Whether a reply that wants to say exactly ``text`` can."""
+    guide, vocabulary, left = grammars.guide(expect, 10_000), grammars.vocabulary, text.encode()
     assert isinstance(guide, Guide)
-    ids = grammars.vocabulary.encode(text)
-    return guide.matcher.try_consume_tokens(ids) == len(ids) and guide.matcher.is_accepting()
+    new = guide.begin()
+    while left.startswith(forced := vocabulary.spell(new)):
+        left = left.removeprefix(forced)
+        if not left:
+            return guide.ended or bool(guide.allowed()[list(vocabulary.ends)].any())
+        token = vocabulary.matching.tokenize_bytes(left, parse_special=True)[0]
+        if guide.ended or not guide.allowed()[token]:
+            return False
+        new = [token, *guide.take(token)[1]]
+    return False
 
 
 def block(body: str) -> str:
@@ -115,6 +127,20 @@ def test_a_tight_budget_takes_the_shortest_way_out(grammars: Grammars) -> None:
     assert accepts(grammars, Calls((READ,)), vocabulary.spell(ids).decode("utf-8"))
 
 
+@pytest.mark.parametrize("at_most", [1, 3])
+def test_no_walk_ends_beyond_its_budget(grammars: Grammars, at_most: int) -> None:
+    """Whatever is chosen, also where a long forced tail follows a choice, such as the end of a call."""
+    dice, expect = np.random.default_rng(0), Calls((READ, ADD), at_most=at_most)
+    for budget in range(40, 100):
+        guide = grammars.guide(expect, budget)
+        ids = guide.begin()
+        while not guide.ended:
+            wanted = int(dice.choice(np.flatnonzero(guide.allowed())))
+            taken, forced = guide.take(wanted)
+            ids += [wanted, *forced] if taken else forced
+        assert len(ids) <= budget
+
+
 def test_bounds_are_added_only_where_the_schema_sets_none() -> None:
     schema = {
         "type": "object",
@@ -126,8 +152,107 @@ def test_bounds_are_added_only_where_the_schema_sets_none() -> None:
     }
     untouched = copy.deepcopy(schema)
     tight = bounded(schema)["properties"]
-    assert (tight["a"]["maxLength"], tight["b"]["maxLength"], tight["c"]) == (2000, 5, {"enum": ["x"]})
+    assert (tight["a"]["maxLength"], tight["b"]["maxLength"], tight["c"]) == (100_000, 5, {"enum": ["x"]})
     assert schema == untouched
+
+
+class Point(BaseModel):
+    x: float
+    label: str | None = None
+
+
+class Shape(BaseModel):
+    kind: Literal["line", "area"]
+    points: list[Point]
+    inside: Shape | None = None
+
+
+NESTED = Shape.model_json_schema()  # with $defs, $ref, anyOf, enum, default
+POINT = {"x": 1.5, "label": None}
+TABLE = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}
+PRICES = {"type": "object", "additionalProperties": {"type": "number"}}
+OPTIONAL = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"]}, "c": {}},
+    "required": ["b"],
+}
+BOTH = {"allOf": [{"type": "object", "properties": {name: {"type": "integer"}}} for name in "ab"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "fits"),
+    [
+        (NESTED, {"kind": "area", "points": [POINT, {"x": -2.0}], "inside": None}, True),
+        (NESTED, {"kind": "area", "points": [], "inside": {"kind": "line", "points": [POINT]}}, True),
+        (NESTED, {"kind": "circle", "points": []}, False),
+        (NESTED, {"kind": "line", "points": [{**POINT, "y": 1}]}, False),
+        (NESTED, {"kind": "line"}, False),
+        (TABLE, [[1, 2], [], [-3]], True),
+        (TABLE, [[1.5]], False),
+        (PRICES, {"café": 2.5, "": 0}, True),
+        (PRICES, {}, True),
+        (PRICES, {"tea": "2"}, False),
+        ({"type": "object"}, {}, True),
+        (OPTIONAL, {"b": None}, True),
+        (OPTIONAL, {"a": 1, "b": "x", "c": {"any": ["thing", True, None, 1e-7]}}, True),
+        (OPTIONAL, {"a": 1}, False),
+        (BOTH, {"a": 1, "b": 2}, True),
+        ({"type": "string", "pattern": "^(?!x)[a-z]+$"}, "abc", True),
+        ({"type": "string", "format": "date"}, "2026-02-28", True),
+        ({"type": "string", "format": "date"}, "28.2.2026", False),
+        ({"type": "string"}, "x" * 5_000, True),
+        ({"enum": ["°C", 3, None]}, "°C", True),
+        ({"enum": ["°C", 3, None]}, None, True),
+        ({"oneOf": [{"type": "boolean"}, {"type": "integer", "minimum": 5}]}, 7, True),
+        ({"oneOf": [{"type": "boolean"}, {"type": "integer", "minimum": 5}]}, 4, False),
+    ],
+)
+def test_schemas_as_people_write_them(
+    grammars: Grammars, schema: dict[str, Any], value: Any, fits: bool
+) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    assert accepts(grammars, Json(schema), text) == fits
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("1.257e-06", True),
+        ("1e5", True),
+        ("-6.02214076E+23", True),
+        ("1e100", True),
+        ("1e999", False),
+        ("123456789.123456789", True),
+        ("0." + "3" * 21, False),
+        ("-9223372036854775808", True),
+        ("9" * 21, False),
+        ("01", False),
+        ("1.", False),
+    ],
+)
+def test_numbers_are_finite_and_end(grammars: Grammars, text: str, fits: bool) -> None:
+    assert accepts(grammars, Json({"type": "number"}), text) == fits
+    row = {"type": "array", "items": {"type": "number"}}
+    assert accepts(grammars, Json(row), f"[0.5, {text}, 7]") == fits
+
+
+def test_digits_in_a_string_are_not_a_number(grammars: Grammars) -> None:
+    assert accepts(grammars, Json({"type": "string"}), json.dumps('1e999 "' + "7" * 60))
+
+
+def test_a_number_is_never_left_without_a_way_on() -> None:
+    texts, allowed = [b"5", b"}"], np.array([True, False])
+    Numeric(texts).bound(allowed, b"9" * 30)
+    assert allowed[0]
+    allowed[1] = True
+    Numeric(texts).bound(allowed, b"9" * 30)
+    assert allowed.tolist() == [False, True]
+
+
+def test_the_tool_whose_schema_cannot_be_compiled_is_named(grammars: Grammars) -> None:
+    odd = tool("odd", path={"type": "array", "items": {"type": "string"}, "enum": ["a"]})
+    with pytest.raises(UsageError, match=r"schema of the tool odd cannot .*'path' is unsatisfiable"):
+        grammars.guide(Calls((READ, odd)), 50)
 
 
 def test_a_schema_that_cannot_be_compiled_is_the_users_to_fix(grammars: Grammars) -> None:

@@ -218,7 +218,12 @@ def test_the_streamed_text_is_the_reply(model: LocalModel) -> None:
         list[str](),
     )
     reply = complete(_noted(stream, pieces))
-    assert "".join(pieces).strip().startswith(reply.text[:-1])
+    spelled = (
+        "".join(pieces),
+        reply.text,
+    )  # random bytes: the two decoders count the broken ones differently
+    streamed, whole = (text.replace("\ufffd", "").strip() for text in spelled)
+    assert streamed == whole
 
 
 def _noted(stream: Generator[str, None, Reply], pieces: list[str]) -> Generator[str, None, Reply]:

@@ -27,7 +27,7 @@ def measured(weights):
 
 def test_the_prompts_are_those_the_weights_were_trained_and_measured_with(weights, measured) -> None:
     training = json.loads((weights / "training.json").read_text(encoding="utf-8"))
-    assert training["prompts"] == measured["prompts"] == prompt_hash()
+    assert training["prompts"] == measured["prompts"] == prompt_hash(weights)
 
 
 def test_the_chat_template_is_the_one_of_the_recipe(weights) -> None:

@@ -32,12 +32,13 @@ from autoagent.nano.data import as_text, demonstrations, encode, training_episod
 from autoagent.nano.expert import Demonstration, NotShown, demonstrate
 from autoagent.nano.export import to_transformers
 from autoagent.nano.families import FAMILIES, Episode, Maker
+from autoagent.nano.habits import HABITS, PROMPTS, known_builtins
 from autoagent.nano.model import NanoModel, preset
 from autoagent.nano.suites import builtin, smoke
 from autoagent.nano.tokenizer import build_tokenizer, load_tokenizer
 from autoagent.nano.words import Words, is_held_out, real_words
 from autoagent.security import Policy
-from autoagent.tools import Context, Toolbox, builtin_tools
+from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import ToolCall, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,8 +68,8 @@ def replay(episode: Episode, shown: Demonstration, model: Model, folder: Path) -
     task, memory = episode.task, VolatileMemory()
     for text in task.memory:
         memory.add(text)
-    tools = Toolbox([*(spec.build() for spec in task.tools), *builtin_tools()]).shown_for(
-        task.goal, at_most=8
+    tools = Toolbox([*(spec.build() for spec in task.tools), *known_builtins()]).shown_for(
+        task.goal, at_most=HABITS.shown_tools, pinned=HABITS.pinned
     )
     observed = iter(message.content for message in shown.messages if message.role == "tool")
     workspace, check = task.lay_out(folder), TaskCheck(task.expected, memory)
@@ -77,6 +78,7 @@ def replay(episode: Episode, shown: Demonstration, model: Model, folder: Path) -
         tools=tools,
         context=Context(workspace, memory, {"finetune": lambda note: next(observed)}),
         policy=Policy(approve=lambda request: True),
+        prompts=PROMPTS,
     )
     for event in loop.events():
         check.watch(event)
@@ -114,7 +116,7 @@ def test_few_goals_are_out_of_the_rankings_reach() -> None:
     rng, missed = random.Random("ranking"), 0
     for _ in range(300):
         _, episode = training_episode(rng)
-        tools = [*(spec.build() for spec in episode.task.tools), *builtin_tools()]
+        tools = [*(spec.build() for spec in episode.task.tools), *known_builtins()]
         shown = Toolbox(tools).shown_for(episode.task.goal, at_most=8)
         missed += any(action.tool not in shown for action in episode.actions)
     assert missed <= 9

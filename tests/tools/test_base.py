@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,7 +156,9 @@ def test_titles_are_left_out_of_the_schema_but_not_arguments_of_that_name() -> N
         (["a", 1], "a\n1"),
         ((), ""),
         (b"caf\xc3\xa9 \xff", "café \ufffd"),
-        ({"a": 1}, "{'a': 1}"),
+        ({"a": 1}, '{"a": 1}'),
+        ([{"a": "é"}], '[{"a": "é"}]'),
+        (iter("ab"), "a\nb"),
     ],
 )
 def test_results_become_text(context: Context, result: Any, text: str) -> None:
@@ -255,3 +259,30 @@ def test_an_unknown_effect_is_refused() -> None:
 def test_a_service_that_is_not_offered_is_an_observation(context: Context) -> None:
     with pytest.raises(ToolError, match="finetune is not available in this run"):
         context.service("finetune")
+
+
+@pytest.mark.parametrize("size", [5_000_001, 50_000_000])
+def test_a_huge_result_is_cut_and_its_size_told(context: Context, size: int) -> None:
+    @tool
+    def give(kind: str) -> Any:
+        """Give a lot."""
+        return b"x" * size if kind == "bytes" else "x" * size
+
+    assert len(give({"kind": "bytes"}, context)) < 5_000_100
+    assert give({"kind": "text"}, context).endswith(f"x\n… {size} characters in all")
+
+
+def test_odd_results_are_shown_as_well_as_can_be(context: Context) -> None:
+    loop: dict[str, Any] = {}
+    loop["self"] = loop
+
+    @tool
+    def give(which: int) -> Any:
+        """Give something odd."""
+        return [loop, {(1, 2): 3}, itertools.count(), object(), {"at": datetime.date(2026, 3, 1)}][which]
+
+    assert "..." in give({"which": 0}, context)
+    assert give({"which": 1}, context) == "{(1, 2): 3}"
+    assert give({"which": 2}, context).count("\n") == 9_999
+    assert give({"which": 3}, context).startswith("<object")
+    assert give({"which": 4}, context) == '{"at": "2026-03-01"}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoagent.errors import ToolError
+from autoagent.tools import Context, Toolbox, builtin_tools
+from autoagent.workspace import Workspace
 
 from .conftest import Use
 
@@ -163,3 +166,22 @@ def test_any_text_is_read_back_as_it_was_written(use: Use, text: str) -> None:
     use("write_file", path="any.txt", content=text)
     read: Any = use("read_file", path="any.txt")
     assert read == (text.rstrip("\n").removeprefix("\ufeff") or "The file is empty.")
+
+
+def test_what_the_run_has_put_aside_is_read_and_never_changed(root: Path, tmp_path: Path) -> None:
+    workspace = replace(Workspace.at(root), attached=tmp_path / "kept")
+    name = workspace.keep("1.txt", "a long text")
+    (root / "a.txt").write_text("mine", encoding="utf-8")
+    tools, context = Toolbox(builtin_tools()), Context(workspace=workspace)
+    assert tools["read_file"]({"path": name}, context) == "a long text"
+    assert tools["show_lines"]({"path": name, "first": 1, "last": 1}, context) == "1: a long text"
+    for tool, arguments in {
+        "write_file": {"path": name, "content": "x"},
+        "append_file": {"path": name, "content": "x"},
+        "edit_file": {"path": name, "old": "a", "new": "b"},
+        "delete_file": {"path": name},
+        "move_file": {"source": "a.txt", "target": name},
+    }.items():
+        with pytest.raises(ToolError, match="can only be read"):
+            tools[tool](arguments, context)
+    assert tools["read_file"]({"path": name}, context) == "a long text"

@@ -85,7 +85,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_clash_of_names_is_refused(own: Path) -> None:
-    with pytest.raises(UsageError, match="two tools are named price: rename one of them"):
+    with pytest.raises(
+        UsageError, match=r"two tools are named price \(.*my tools.py and .*my tools.py\): rename one of them"
+    ):
         Toolbox([*tools_from_file(own), *tools_from_file(own)])
 
 

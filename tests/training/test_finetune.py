@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from autoagent.training.service import finetune_service
 from autoagent.training.sft import FinetuneProgress
 from autoagent.trajectory import ToolCall
 
-SHORT = Limits(max_steps=1, reply_tokens=48, shown_tools=3)
+SHORT = Limits(max_steps=1, reply_tokens=48)
 GOALS = [f"say the number {n}" for n in range(6)]
 QUICK = FinetuneConfig(
     epochs=4,
@@ -44,6 +45,14 @@ SUITE = Suite(
         for n, goal in enumerate([GOALS[0], "say hello", "say goodbye"])
     ),
 )
+
+
+def tiny(folder: Path, seed: int = 0) -> Path:
+    """A random model that is shown three tools only."""
+    write_tiny_model(folder, seed=seed)
+    about = {"habits": {"shown_tools": 3, "pinned": ["finish", "decline"], "recall": 0}}
+    (folder / "autoagent.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder
 
 
 def say_yes(workspace: object, answer: str) -> bool:
@@ -73,7 +82,7 @@ def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("practised")
     home = place / "home"
     versions = Versions(home)
-    versions.use(versions.add(write_tiny_model(place / "tiny"), prompts=prompt_hash()).name)
+    versions.use(versions.add(tiny(place / "tiny"), prompts=prompt_hash()).name)
     record(home, GOALS)
     return home
 
@@ -124,8 +133,7 @@ def test_a_better_version_is_promoted_and_rolled_back_bit_by_bit(tmp_path: Path)
     home = tmp_path / "home"
     versions, store = Versions(home), Store(home)
     finishes, never = (
-        versions.add(write_tiny_model(tmp_path / f"tiny{seed}", seed=seed), prompts=prompt_hash()).name
-        for seed in (0, 3)
+        versions.add(tiny(tmp_path / f"tiny{seed}", seed=seed), prompts=prompt_hash()).name for seed in (0, 3)
     )
     versions.use(finishes)
     record(home, [f"say the number {n}" for n in range(8)], check=None, temperature=0)

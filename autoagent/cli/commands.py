@@ -1,0 +1,81 @@
+"""The commands by name, each imported when it is typed; `autoagent --help` and Tab wait for none of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command is: a function, or the ``app`` of a group. The summary is its help's first line."""
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS = {
+    "run": Place("run", "run", "Work on a goal until it is reached, declined, or out of budget."),
+    "chat": Place(
+        "chat", "chat", "Give goals one after the other, at a prompt; /help there says what else there is."
+    ),
+    "init": Place("init", "init", "Make a folder a project, with a config.toml to fill in."),
+    "doctor": Place("doctor", "doctor", "See whether everything works, and what to do where it does not."),
+    "config": Place("config", "app", "See and change the settings."),
+    "prompts": Place("prompts", "app", "See what is said to the model, and put it in your own words."),
+    "tools": Place("tools", "app", "See the tools and call one by hand."),
+    "memory": Place("memory", "app", "Add to, search and forget long-term memory."),
+    "runs": Place("runs", "app", "See, compare, undo, export and rate recorded runs."),
+    "models": Place("models", "app", "See model versions, choose one, go back."),
+    "eval": Place("evals", "evaluate", "Measure a model on a suite of goals, each in a fresh workspace."),
+    "finetune": Place(
+        "finetune",
+        "finetune",
+        "Learn from the verified runs, and use what was learned if it is measurably better.",
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands: it lists them by their summaries, and loads the one that is typed."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=place.summary) for name, place in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that ``args`` begin with, and what follows it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        rest = _completed(rest) if name == "run" else rest
+        return name, load(name) if name in COMMANDS else command, rest
+
+
+def _completed(args: list[str]) -> list[str]:
+    """``--resume`` may stand without a run, which typer does not know: its value is empty then.
+
+    >>> _completed(["--resume", "-q"])
+    ['--resume=', '-q']
+    """
+    followed = [*args[1:], "-"]
+    return [
+        "--resume=" if each == "--resume" and after.startswith("-") else each
+        for each, after in zip(args, followed, strict=False)
+    ]
+
+
+def load(name: str) -> Any:
+    """Import a command and make it what typer runs."""
+    place = COMMANDS[name]
+    found = getattr(importlib.import_module(f"autoagent.cli.{place.module}"), place.name)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_group(found)
+        command.name = name
+        return command
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)

@@ -1,0 +1,164 @@
+"""``autoagent runs export`` and ``import``: runs as files, for other tools, other people, other projects."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from autoagent.cli import console
+from autoagent.cli.parts import parts_of
+from autoagent.cli.runs_args import Model, Runs, Suite, Verdict
+from autoagent.errors import UsageError
+from autoagent.store import Store
+from autoagent.store.portable import import_run, packed_run, unpacked_run
+
+
+class Format(StrEnum):
+    """What a run is written as."""
+
+    HTML = "html"
+    ATIF = "atif"
+    MESSAGES = "messages"
+    NATIVE = "native"
+
+
+def export(
+    ctx: typer.Context,
+    runs: Runs = None,
+    as_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="html: a page to read. atif: trajectory JSON. messages: chats as JSONL. native: for import.",
+        ),
+    ] = Format.HTML,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write, by default standard output.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All runs that fit the filters.")] = False,
+    verdict: Verdict = None,
+    suite: Suite = None,
+    model: Model = None,
+    files: Annotated[
+        bool, typer.Option(help="native: with what the workspace held, so that it can be compared.")
+    ] = True,
+) -> None:
+    """Write runs as files: a page to read, or data for other tools.
+
+    Several runs at once are lines of JSON (JSONL); a page shows one run.
+    """
+    store = Store(parts_of(ctx).home)
+    if everything and runs:
+        raise UsageError("name runs, or say --all, not both")
+    if not everything and (verdict or suite is not None or model):
+        raise UsageError("--verdict, --suite and --model choose among all runs: add --all")
+    chosen = [run.run_id for run in reversed(store.runs(verdict=verdict, suite=suite, model=model))]
+    named = chosen if everything else [store.find(run).run_id for run in runs or ["last"]]
+    if not named:
+        raise UsageError("no run fits: see `autoagent runs list`")
+    if as_ is Format.HTML and len(named) > 1:
+        raise UsageError(
+            f"a page shows one run, these are {len(named)}: name one, or choose another --format"
+        )
+    count = _write(_text(store, named, as_, files=files), output)
+    if output is not None:
+        lines = f", {count} lines" if as_ is Format.MESSAGES else ""
+        size = f"{len(named)} run{'' if len(named) == 1 else 's'}{lines}"
+        console.err().print(f"{output}: {size}, {output.stat().st_size:,} bytes", soft_wrap=True)
+
+
+def _text(store: Store, runs: Sequence[str], as_: Format, *, files: bool) -> Iterator[str]:
+    """What is written, piece by piece, each with its line end."""
+    if as_ is Format.HTML:
+        from autoagent.store.page import page
+
+        yield page(store, runs[0])
+    elif as_ is Format.MESSAGES:
+        from autoagent.store.export import chats
+
+        schemas = _schemas()
+        for run in runs:
+            for chat in chats(store, run, schemas):
+                yield json.dumps(chat) + "\n"
+    else:
+        for value in _values(store, runs, as_, files=files):
+            yield json.dumps(value, indent=None if len(runs) > 1 else 1) + "\n"
+
+
+def _values(store: Store, runs: Sequence[str], as_: Format, *, files: bool) -> Iterator[dict[str, Any]]:
+    from autoagent.store.export import atif
+
+    schemas = _schemas() if as_ is Format.ATIF else {}
+    for run in runs:
+        yield atif(store, run, schemas) if as_ is Format.ATIF else packed_run(store, run, files=files)
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    from autoagent.tools import builtin_tools
+
+    return {tool.name: tool.schema for tool in builtin_tools()}
+
+
+def _write(pieces: Iterator[str], output: Path | None) -> int:
+    if output is None:
+        count = 0
+        for count, piece in enumerate(pieces, start=1):  # noqa: B007 - how many there were
+            sys.stdout.write(piece)
+        return count
+    try:
+        with output.open("w", encoding="utf-8") as file:
+            return sum(1 for piece in pieces if file.write(piece))
+    except OSError as problem:
+        raise UsageError(f"{output} cannot be written: {problem.strerror}") from None
+
+
+def import_(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Exported runs; - for standard input.")
+    ],
+) -> None:
+    """Put runs that were exported (native or ATIF) on record here."""
+    from autoagent.store.atif_import import from_atif
+
+    store = Store(parts_of(ctx).home)
+    for file in files:
+        for value in _parsed(file):
+            atif = str(value.get("schema_version", "")).startswith("ATIF-")
+            done = import_run(store, from_atif(value) if atif else unpacked_run(value))
+            if done.known:
+                print(f"{done.run_id} is here already")
+            else:
+                print(f"{done.run_id} is on record" + (f" (was {done.was})" * (done.run_id != done.was)))
+
+
+def _parsed(file: str) -> list[dict[str, Any]]:
+    """The runs of a file: one JSON value, or one a line."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is no UTF-8 text"
+        raise UsageError(f"{file} cannot be read: {why}") from None
+    try:
+        values = [json.loads(text)]
+    except ValueError:
+        values = [
+            _line(file, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        ]
+    if not values or not all(isinstance(value, dict) for value in values):
+        raise UsageError(f"{file} holds no exported run: export one with `runs export --format native`")
+    return values
+
+
+def _line(file: str, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as problem:
+        raise UsageError(f"{file}, line {number}: no JSON: {problem}") from None

@@ -1,0 +1,134 @@
+"""One run from its first event to its last: the loop is watched, judged and written down to the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from autoagent import events
+from autoagent.deadline import TimeUp
+from autoagent.errors import AutoagentError, StoreError, UsageError
+from autoagent.events import Event
+from autoagent.goal import Goal, verify
+from autoagent.loop import Loop
+from autoagent.store import RunRecord
+from autoagent.trajectory import Ending, Trajectory, Verdict
+from autoagent.workspace import Workspace
+
+_JUDGED: tuple[Ending, ...] = ("finished", "max_steps", "max_tokens", "timeout")
+
+
+@dataclass
+class Episode:
+    """A run at work. ``load`` reads it back, ``done`` is told of it at the end, for memory."""
+
+    loop: Loop
+    record: RunRecord
+    goal: Goal
+    workspace: Workspace
+    started: events.Started
+    load: Callable[[], Trajectory]
+    notes: Sequence[str] = ()
+    ahead: Sequence[Event] = ()  # what happened before the first step
+    before: float = 0.0  # seconds it took until it was interrupted
+    done: Callable[[Trajectory], str] | None = None  # returns a note for the user, or ""
+
+    def events(self) -> Iterator[Event]:
+        """Everything that happens; whatever that is, how the run ended is written down."""
+        began = time.monotonic() - self.before
+        loop, record = self.loop, self.record
+        error, verdict = "", None
+        try:
+            yield self.started
+            yield from (events.Note(text=note) for note in self.notes)
+            yield from self.ahead
+            if not self.started.resumed:
+                record.snapshot(0)
+            for attempt in range(loop.limits.retries + 1):
+                yield from self._watched()
+                if attempt == loop.limits.retries or loop.ending != "finished":
+                    break
+                verdict = self._judge("finished")
+                if verdict.status != "refuted":
+                    break
+                yield loop.go_on(verdict.reason or "the check does not hold")
+                verdict = None
+        except KeyboardInterrupt:
+            loop.ending, verdict = "interrupted", None
+            self._snapshot()
+        except TimeUp:  # rung by the tool that delegated to this run
+            loop.ending, verdict = "timeout", None
+            self._snapshot()
+        except GeneratorExit:
+            self._snapshot()
+            self._ended("interrupted", time.monotonic() - began)
+            raise
+        except AutoagentError:
+            self._ended("error", time.monotonic() - began, traceback.format_exc())
+            raise
+        except (Exception, SystemExit):  # sys.exit() in a tool must not end the program
+            loop.ending, error, verdict = "error", traceback.format_exc(), None
+            self._snapshot()
+        finally:
+            loop.session.close()
+        yield from self._concluded(time.monotonic() - began, error, verdict)
+
+    def _snapshot(self) -> None:
+        """The step that was cut short may have changed something. A full disk must not cost the ending."""
+        with contextlib.suppress(StoreError):
+            self.record.snapshot(len(self.loop.steps))
+
+    def _ended(self, ending: Ending, seconds: float, error: str = "") -> None:
+        """Write down how it ended, also when Ctrl-C strikes right then; a closed terminal is two blows."""
+        try:
+            self.record.ended(ending, self.loop.answer, seconds, error)
+        except KeyboardInterrupt:
+            self.record.ended(ending, self.loop.answer, seconds, error)
+            raise
+
+    def _watched(self) -> Iterator[Event]:
+        for event in self.loop.events():
+            if isinstance(event, events.Stepped) and event.step.mutated:
+                self.record.snapshot(event.step.index)
+            yield event
+
+    def _concluded(self, seconds: float, error: str, verdict: Verdict | None) -> Iterator[Event]:
+        """What follows the ending: the check, and the end of the record."""
+        loop, record = self.loop, self.record
+        ending = loop.ending or "error"
+        self._ended(ending, seconds, error)
+        yield events.Ended(ending=ending, answer=loop.answer, error=error)
+        try:
+            verdict = verdict or self._judge(ending)
+        except KeyboardInterrupt:
+            verdict = Verdict(reason="the check was interrupted")
+            self._ended("interrupted", seconds)
+        record.judged(verdict)
+        yield events.Judged(verdict=verdict)
+        run = self.load()
+        note = self.done(run) if self.done else ""
+        if note:
+            yield events.Note(text=note)
+        yield events.Closed(trajectory=run)
+
+    def _judge(self, ending: Ending) -> Verdict:
+        """Check the outcome after ``finished`` and budget endings, and after others where the goal says so.
+
+        A check that cannot be carried out, or fails itself, leaves it unverified and says why.
+        """
+        if ending in ("interrupted", "error") or not (self.goal.any_ending or ending in _JUDGED):
+            return Verdict(reason=f"the run ended with {ending}")
+        if self.loop.conduct.dry_run:
+            return Verdict(reason="a dry run changes nothing that could be checked")
+        try:
+            return verify(self.goal, self.workspace, self.loop.answer or "")
+        except UsageError as problem:
+            return Verdict(reason=str(problem))
+        except (
+            Exception,
+            SystemExit,
+        ) as problem:  # a check is the user's code: its fault must not lose the run
+            return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
