@@ -10,7 +10,7 @@ from typing import Any
 
 from autoagent import events
 from autoagent.config import Limits
-from autoagent.deadline import TimeUp, cut_off
+from autoagent.deadline import Deadline, TimeUp, cut_off
 from autoagent.errors import AutoagentError, Denied, Recoverable, StoreError
 from autoagent.events import Event
 from autoagent.prompts import Prompts
@@ -36,10 +36,11 @@ class Actor:
     limits: Limits = field(default_factory=Limits)
     keep: Keep | None = None
     dry_run: bool = False
-    deadline: float = math.inf  # seconds of time.monotonic()
+    deadline: Deadline = field(default_factory=Deadline)
     denials: int = 0
     refused: bool = False  # an effect was refused, and no other action has succeeded since
     child: str = ""  # the run that the call at work has delegated to
+    child_changed: bool = False  # whether that run may have changed the workspace
     _refusal: str = field(default="", repr=False)  # of the call at work, in words for the model
 
     def carry_out(self, index: int, number: int, call: ToolCall) -> Generator[Event, None, Observation]:
@@ -49,20 +50,25 @@ class Actor:
         """
         began = time.monotonic()
         self.child = detail = ""
+        self.child_changed = False
         mutated, permission = False, None
         try:
             tool = self.tools[call.name]
             arguments = tool.validate(call.arguments)
-            permission = yield from self._permitted(index, call, tool, arguments)
+            dry = self.dry_run and bool(_OUTWARD & set(tool.effects))
+            if not dry:  # what is not carried out needs no permission
+                permission = yield from self._permitted(index, call, tool, arguments)
             if permission is not None and not permission.granted:
                 raise Denied(self._refusal)
-            if self.dry_run and _OUTWARD & set(tool.effects):
+            if dry:
                 content, ok, detail = self.prompts.render("dry_run"), True, "dry run"
             else:
                 mutated = bool(CHANGING & set(tool.effects))
                 content, ok = self._run(tool, arguments), True
         except TimeUp:
-            self.deadline = -math.inf  # also where the alarm was that of the run that delegated to this one
+            self.deadline.at = (
+                -math.inf
+            )  # also where the alarm was that of the run that delegated to this one
             content, ok, detail = "the run's time was up while this ran", False, "cut off"
         except Denied as refusal:
             content, ok, detail = str(refusal), False, "denied"
@@ -77,7 +83,7 @@ class Actor:
             content=self.prompts.render("observation", ok=ok, content=shown),
             ok=ok,
             seconds=time.monotonic() - began,
-            mutated=mutated,
+            mutated=mutated or self.child_changed,
             detail=detail or cut,
             kept=kept,
             child=self.child,
@@ -97,12 +103,19 @@ class Actor:
         return Observation(call=call, content=content, ok=False, detail="skipped")
 
     def repeatable(self, call: ToolCall) -> bool:
-        """Whether carrying this out a second time changes nothing."""
-        return call.name in self.tools and set(self.tools[call.name].effects) <= REPEATABLE
+        """Whether carrying this out a second time changes nothing; a helper may do anything."""
+        if call.name not in self.tools or call.name == "delegate":
+            return False
+        return set(self.tools[call.name].effects) <= REPEATABLE
 
     def _run(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
-        left = self.deadline - time.monotonic()
+        left = self.deadline.left
+        if left <= 0:
+            raise TimeUp
         try:
+            if "ask" in tool.effects:
+                with self.deadline.waiting():
+                    return tool.carry_out(arguments, self.context)
             if left == math.inf:
                 return tool.carry_out(arguments, self.context)
             with cut_off(left):
@@ -129,7 +142,8 @@ class Actor:
             return None
         effects = request.effects
         try:
-            answer = self.policy.permit(request)
+            with self.deadline.waiting():
+                answer = self.policy.permit(request)
         except Denied as refusal:
             self.refused = True
             self.denials += not refusal.feedback  # one that says what to do instead is no dead end

@@ -10,15 +10,17 @@ from typing import Any
 
 from autoagent import events
 from autoagent.config import Conduct, Limits, Sampling
+from autoagent.conversation import opening_messages
 from autoagent.episode import Episode
 from autoagent.errors import StoreError, ToolError, UsageError
 from autoagent.events import Event, Started
 from autoagent.goal import Check, Goal
 from autoagent.home import project_home
-from autoagent.loop import Edit, Loop, Steer, opening_messages
+from autoagent.loop import Edit, Loop, Steer
 from autoagent.memory import LazyMemory, Memory, Recalled, recall_block, remember_run
 from autoagent.models.habits import habits_of
 from autoagent.models.protocol import Model, Session
+from autoagent.offer import Offer
 from autoagent.prompts import Prompts, prompts_of, warnings_of
 from autoagent.security import Approve, Policy, Rules, Sandbox, refuse
 from autoagent.security.hosts import check_hosts
@@ -27,8 +29,6 @@ from autoagent.tools import Context, Tool, Toolbox, builtin_tools, control
 from autoagent.tools.execute import CONFINED
 from autoagent.trajectory import Ending, Message, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
-
-_OF_THE_LOOP = ("plan", "find_tools")  # services that every run has
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Agent:
         remember: Keeps the allow rule for good when somebody answers "always" to a request.
         sandbox: Where programs are run; None: not at all.
         hosts: Those that the web tools may reach, such as ``example.org`` or ``*.example.org``.
+        protected: Files and folders in the workspace that the tools may not touch.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
         builtins: Whether the built-in tools are there, too; ``finish`` and ``decline`` always are.
         services: What tools may reach that lies above them, by name; a tool that needs a missing one is not
@@ -84,6 +85,7 @@ class Agent:
     remember: Callable[[str], object] | None = None
     sandbox: Sandbox | None = field(default_factory=Sandbox)
     hosts: Sequence[str] = ()
+    protected: Sequence[Path] = ()
     memory: Memory | bool = True
     builtins: bool = True
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -96,12 +98,12 @@ class Agent:
         self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
         check_hosts(self.hosts)
         self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else control.ENDINGS)])
-        self._workspace = Workspace.at(self.workspace, protected=[self._home])
+        self._workspace = Workspace.at(self.workspace, protected=[self._home, *self.protected])
         walled = self.sandbox is not None and not self.sandbox.unsafe
         self._policy = Policy(
             approve=self.approve,
             rules=self.rules,
-            remember=self.remember,
+            remember=self._keep_rule if self.remember else None,
             workspace=self._workspace.root,
             sandboxed=CONFINED if walled else (),
         )
@@ -109,6 +111,13 @@ class Agent:
         self._loaded: Model | None = None
         self._memory: Memory | None = None
         self._helping = False  # works for another run, under its permissions
+
+    def _keep_rule(self, rule: str) -> None:
+        """Somebody answered "always": keep the rule, and let it hold for the next run of this agent, too."""
+        assert self.remember is not None  # or it would not be asked
+        self.remember(rule)
+        self.rules = self.rules.allowing(rule)
+        self._policy = replace(self._policy, rules=self.rules)
 
     def run(self, goal: str | Goal, *, check: Check | None = None) -> Result:
         """Work on a goal until there is an ending.
@@ -148,9 +157,14 @@ class Agent:
         """
         aim = goal if isinstance(goal, Goal) else Goal(goal, check)
         model = self.loaded_model()
-        prompts, offered = self._prompts(), self._offered(parent)
-        shown = self._shown(offered, aim.text)
+        prompts, offer = self._prompts(), self._offer(parent)
+        offered, shown = offer.usable, offer.shown(aim.text, self.conduct.shown_tools)
         recalled, notes = self._recalled(aim.text)
+        notes += [*warnings_of(prompts), *getattr(model, "warnings", ())]
+        known = tuple(tool.name for tool in self._toolbox)
+        notes += [
+            f"the rule {rule} fits no tool: is it misspelt?" for rule in self.rules.naming_nothing(known)
+        ]
         opening = opening_messages(aim.text, prompts, recalled=recalled, plan=self.conduct.plan != "off")
         if habits_of(_folder(model)).conversation:
             opening[1:1] = past
@@ -163,7 +177,7 @@ class Agent:
             workspace=self._workspace.root,
             suite=suite,
             parent=parent,
-            settings=self._settings(opening),
+            settings={**self._settings(opening), **({"notes": notes} if notes else {})},
         )
         names = tuple(tool.name for tool in shown)
         record.opened(opening, names)
@@ -173,11 +187,6 @@ class Agent:
             run_id=record.run_id, goal=aim.text, model=model.version, tools=names, window=model.window
         )
         seen = [events.Recalled(texts=tuple(each.text for each in recalled))] if recalled else []
-        notes += [*warnings_of(prompts), *getattr(model, "warnings", ())]
-        known = tuple(tool.name for tool in self._toolbox)
-        notes += [
-            f"the rule {rule} fits no tool: is it misspelt?" for rule in self.rules.naming_nothing(known)
-        ]
         yield from replace(self._episode(loop, record, aim, started), ahead=seen, notes=notes).events()
 
     def resume(self, run_id: str = "last", *, check: Check | None = None) -> Iterator[Event]:
@@ -212,11 +221,14 @@ class Agent:
     def _taken_up(self, record: RunRecord, check: Check | None) -> Episode:
         """The run of a reopened record, ready to go on."""
         past, model = self._store.load(record.run_id), self.loaded_model()
-        offered = self._offered(past.parent)
-        shown = Toolbox([offered[name] for name in past.tools if name in offered])
+        offered = self._offer(past.parent).usable
+        names = [*past.tools, *(tool.name for tool in offered if _found(tool, past))]
+        shown = Toolbox(offered[name] for name in dict.fromkeys(names) if name in offered)
         messages = self._store.messages(past.run_id)
         session = model.open(messages, [tool.schema for tool in shown])
-        loop = self._loop(session, shown, offered, messages[: int(past.settings.get("opening", 2))], record)
+        opening = messages[: int(past.settings.get("opening", 2))]
+        loop = self._as_recorded(past)._loop(session, shown, offered, opening, record)
+        loop.talk.held = messages
         loop.take_up(past, last=messages[-1])
         notes = []
         if past.model != model.version:
@@ -230,7 +242,34 @@ class Agent:
             window=model.window,
         )
         episode = self._episode(loop, record, Goal(past.goal, check), started)
-        return replace(episode, notes=notes, before=past.seconds)
+        return replace(
+            episode, notes=notes, before=past.seconds, missing=_without_snapshot(self._store, past)
+        )
+
+    def _as_recorded(self, past: Trajectory) -> Agent:
+        """This agent with the sampling of a run; one that was dry stays dry."""
+        conduct = dict(past.settings.get("conduct", {}))
+        like = self._twin(
+            sampling=Sampling.model_validate(past.settings.get("sampling", self.sampling.model_dump())),
+            conduct=self.conduct.model_copy(
+                update={"dry_run": self.conduct.dry_run or bool(conduct.get("dry_run"))}
+            ),
+        )
+        like._helping = False
+        return like
+
+    def _twin(self, **changes: Any) -> Agent:
+        """The same agent on the same record, memory and folders, whatever the current folder is now."""
+        twin = replace(
+            self,
+            model=self.loaded_model(),
+            memory=self._opened_memory() or False,
+            workspace=self._workspace.root,
+            home=self._home,
+            **changes,
+        )
+        twin._store, twin._toolbox, twin._helping = self._store, self._toolbox, True
+        return twin
 
     def _loop(
         self,
@@ -241,6 +280,7 @@ class Agent:
         record: RunRecord,
     ) -> Loop:
         model = self.loaded_model()
+        goal = self._store.find(record.run_id).goal
         kept = self._home / "observations" / record.run_id
         workspace = replace(self._workspace, attached=kept)
         services = dict(self.services) | ({"ask_user": self.ask_user} if self.ask_user else {})
@@ -266,6 +306,7 @@ class Agent:
             window=model.window,
             count=model.count,
             edit_plan=self.edit_plan,
+            recall=lambda why: self._recalled(f"{goal} {why}")[0],
             steer=self.steer,
         )
         loop.lend("delegate", lambda goal, names: self._delegate(loop, record.run_id, goal, names))
@@ -282,43 +323,25 @@ class Agent:
             done=self._remember if self._recall_size() else None,
         )
 
-    def _offered(self, parent: str | None = None) -> Toolbox:
-        """All tools that work in this run and that the model knows how to use; helpers have no helpers."""
-        habits = habits_of(_folder(self.loaded_model()))
-        lent = {*self.services, *_OF_THE_LOOP, *(["delegate"] if parent is None else [])}
-        lent |= {name for name, there in (("ask_user", self.ask_user), ("hosts", self.hosts)) if there}
-        own = {tool.name for tool in self.tools}
-        known = None if habits.builtins is None else {*habits.builtins, *habits.pinned, *own}
-        if known is None or known & set(CONFINED):
-            lent |= {"sandbox"} if self.sandbox is not None and not self.sandbox.blocked else set()
-        return Toolbox(
-            tool
-            for tool in self._toolbox
-            if (not tool.needs or tool.needs in lent) and (known is None or tool.name in known)
+    def _offer(self, parent: str | None = None) -> Offer:
+        """What there is to choose tools from; helpers have no helpers."""
+        there = {*self.services, *(["delegate"] if parent is None else [])}
+        there |= {name for name, lent in (("ask_user", self.ask_user), ("hosts", self.hosts)) if lent}
+        return Offer(
+            self._toolbox,
+            own=tuple(tool.name for tool in self.tools),
+            services=frozenset(there),
+            sandbox=self.sandbox,
+            habits=habits_of(_folder(self.loaded_model())),
         )
-
-    def _shown(self, offered: Toolbox, goal: str) -> Toolbox:
-        """The best of them for a goal; ``find_tools`` is there only where it has something to find."""
-        habits = habits_of(_folder(self.loaded_model()))
-        most = self.conduct.shown_tools or habits.shown_tools
-        pinned = [name for name in habits.pinned if name != "find_tools" or len(offered) - 1 > most]
-        rest = Toolbox(tool for tool in offered if tool.name in pinned or tool.name != "find_tools")
-        shown = rest.shown_for(goal, at_most=most, pinned=pinned)
-        if habits.builtins is not None:  # trained with the ranking as it is
-            return shown
-        own = [tool for tool in self.tools if tool.name not in shown]
-        extra = own[: (most - len(pinned)) // 2]  # who brings tools wants them seen, whatever they are called
-        free = [tool for tool in shown if tool.name not in pinned]
-        kept = free[: len(free) - max(0, len(shown) + len(extra) - most)]
-        return Toolbox([*kept, *extra, *(tool for tool in shown if tool.name in pinned)])
 
     def tools_for(self, goal: str) -> Toolbox:
         """The tools that a run would show its model for a goal, best first."""
-        return self._shown(self._offered(), goal)
+        return self._offer().shown(goal, self.conduct.shown_tools)
 
     def _delegate(self, loop: Loop, run_id: str, goal: str, names: Sequence[str]) -> str:
         """Let a helper with half of what is left of the budget, and perhaps fewer tools, reach a goal."""
-        known = [tool.name for tool in self._offered(run_id)]
+        known = [tool.name for tool in self._offer(run_id).usable]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ToolError(f"there is no tool {unknown[0]}; the tools are {', '.join(known)}")
@@ -326,21 +349,19 @@ class Agent:
         limits = self.limits.model_copy(
             update={
                 "max_steps": max(1, left // 2),
-                "max_tokens": max(1, (loop.limits.max_tokens - loop.spent) // 2),
+                "max_tokens": max(1, (loop.limits.max_tokens - loop.talk.spent) // 2),
                 "timeout": max(0.001, loop.seconds_left()),
             }
         )
-        helper = replace(
-            self, limits=limits, model=self.loaded_model(), memory=self._opened_memory() or False
-        )
-        helper._policy, helper._store, helper._helping = loop.policy, self._store, True
+        helper = self._twin(limits=limits)
+        helper._policy = loop.policy
         if names:
             wanted = {*names, "finish", "decline"}
             helper.tools = [tool for tool in self.tools if tool.name in wanted]
             helper._toolbox = Toolbox(tool for tool in self._toolbox if tool.name in wanted)
         run = _result(helper.events(goal, parent=run_id)).trajectory
-        loop.actor.child = run.run_id
-        loop.spent += run.counts.spent
+        loop.actor.child, loop.actor.child_changed = run.run_id, any(step.mutated for step in run.steps)
+        loop.talk.spent += run.counts.spent
         if run.ending == "interrupted":
             raise KeyboardInterrupt
         if run.ending != "finished":
@@ -380,7 +401,7 @@ class Agent:
         return prompts
 
     def _settings(self, opening: Sequence[Message]) -> dict[str, Any]:
-        """What a run is resumed with."""
+        """What a run ran with. Resumed, it keeps sampling and dry run; its budget begins anew."""
         return {
             "model": str(self.model) if isinstance(self.model, (str, Path)) else None,
             "limits": self.limits.model_dump(mode="json"),
@@ -440,6 +461,21 @@ def _folder(model: Model) -> Path | None:
     """Where the model's files are; None for one that has none here."""
     folder = getattr(model, "folder", None)
     return folder if isinstance(folder, Path) else None
+
+
+def _without_snapshot(store: Store, past: Trajectory) -> int | None:
+    """The step after which the workspace should have been copied, and was not, if there is one."""
+    taken = store.snapshots_of(past.run_id)
+    changed = [step.index for step in past.steps if step.mutated]
+    if not changed:
+        return None if taken else 0
+    return None if changed[-1] in taken or any(step > changed[-1] for step in taken) else changed[-1]
+
+
+def _found(tool: Tool, past: Trajectory) -> bool:
+    """Whether a run has found this tool by ``find_tools``, and may call it since."""
+    seen = (seen for step in past.steps for seen in step.observations if seen.call.name == "find_tools")
+    return any(f'"name": "{tool.name}"' in each.content for each in seen)
 
 
 def _describe(check: Check | None) -> str:

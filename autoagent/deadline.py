@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 _AGAIN = 5.0  # seconds; for code that caught the first one and went on
@@ -14,6 +17,27 @@ _LONGEST = 1e8  # seconds, three years: what every system's timer can hold
 
 class TimeUp(BaseException):
     """The time was up. No ``Exception``: code that catches everything must not go on."""
+
+
+@dataclass
+class Deadline:
+    """When a run has to be over; shared by all that look at it. Waiting for a person does not count."""
+
+    at: float = math.inf  # seconds of time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds; below 0 when it has passed."""
+        return self.at - time.monotonic()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Move it by what the block takes."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.at += time.monotonic() - began
 
 
 @contextmanager

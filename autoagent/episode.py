@@ -33,6 +33,7 @@ class Episode:
     load: Callable[[], Trajectory]
     notes: Sequence[str] = ()
     ahead: Sequence[Event] = ()  # what happened before the first step
+    missing: int | None = None  # the step whose copy of the workspace the interruption has cost
     before: float = 0.0  # seconds it took until it was interrupted
     done: Callable[[Trajectory], str] | None = None  # returns a note for the user, or ""
 
@@ -47,6 +48,8 @@ class Episode:
             yield from self.ahead
             if not self.started.resumed:
                 record.snapshot(0)
+            elif self.missing is not None:
+                record.snapshot(self.missing)
             for attempt in range(loop.limits.retries + 1):
                 yield from self._watched()
                 if attempt == loop.limits.retries or loop.ending != "finished":

@@ -13,6 +13,10 @@ FOLDER = ".autoagent"
 FILE = "config.toml"
 PROFILES = "profiles"
 PROMPTS = "prompts"
+CONTENTS = (  # of a home
+    FILE, PROFILES, PROMPTS, "runs.db", "runs.db-wal", "runs.db-shm", "snapshots", "observations", "locks",
+    "models", "memory", "chat_history", "last_error.txt",
+)  # fmt: skip
 
 
 def expanded(path: Path | str) -> Path:

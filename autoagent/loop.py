@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -11,12 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from autoagent import events
 from autoagent.acting import Actor, Keep
-from autoagent.compaction import SIZES, compacted
 from autoagent.config import Conduct, Limits, Sampling
+from autoagent.conversation import Conversation, OutOfBudget
 from autoagent.errors import ContextFull
 from autoagent.events import Event
-from autoagent.models.parsing import Thought
-from autoagent.models.protocol import Calls, Expect, Json, Session, Text
+from autoagent.memory import Recalled
+from autoagent.models.protocol import Calls, Expect, Json, Session
 from autoagent.plan import SCHEMA, Plan, parsed
 from autoagent.prompts import Prompts
 from autoagent.security import Policy
@@ -39,15 +37,9 @@ _MISTAKES_IN_A_ROW = 3  # replies without a valid call before the run ends with 
 _PATIENCE = (3, 2)  # times in a row: before the first remedy against going in circles, and after it
 _LONG_AGO = 8  # steps without a sign of circling, after which remedies begin anew
 _FOUND = 3  # tools that one find_tools adds
-_MESSAGE = 8  # tokens a chat template puts around a message, about
 
 Edit = Callable[[tuple[str, ...]], Sequence[str]]
 Steer = Callable[[], str | None]
-
-
-class _OutOfBudget(Exception):
-    def __init__(self, ending: Ending) -> None:
-        self.ending: Ending = ending
 
 
 @dataclass
@@ -57,10 +49,12 @@ class Loop:
     Args:
         session: The conversation with the model.
         tools: Those shown to it; ``find_tools`` adds to them from ``offered``.
+        held: All messages the session holds, where those are more than ``opening``.
         keep: Puts a text that is too long to show where the agent can read it.
         window: Of the model, in tokens; 0: unknown, then nothing is compacted ahead of time.
         count: Tokens in a text.
         edit_plan: Asked for the plan to follow, with ``Conduct(plan="ask")``.
+        recall: Asked for memories that fit the reason of a new plan.
         steer: Asked before each step for a word of the user's, which leads to a new plan.
         steps: What was done already, when a run is resumed; ``cut_short`` is the step it broke off in.
     """
@@ -76,19 +70,20 @@ class Loop:
     prompts: Prompts = field(default_factory=Prompts)
     offered: Toolbox = field(default_factory=Toolbox)
     opening: Sequence[Message] = ()
+    held: Sequence[Message] = ()
     keep: Keep | None = None
     window: int = 0
     count: Callable[[str], int] = len
     edit_plan: Edit | None = None
+    recall: Callable[[str], Sequence[Recalled]] | None = None
     steer: Steer | None = None
 
-    recalled: tuple[str, ...] = ()  # ids of the memories in ``opening``
+    recalled: tuple[str, ...] = ()  # ids of the memories put before the model so far, at first in ``opening``
     plan: Plan = field(default_factory=lambda: Plan(()))
     steps: list[Step] = field(default_factory=list)
     cut_short: Step | None = None
     ending: Ending | None = None
     answer: str | None = None
-    spent: int = 0  # tokens
 
     def __post_init__(self) -> None:
         own = {"plan": self._revise, "find_tools": self._find}
@@ -96,8 +91,19 @@ class Loop:
         self.actor = Actor(
             self.tools, self.context, self.policy, self.prompts, self.limits, self.keep, self.conduct.dry_run
         )
-        self.deadline = math.inf
-        self._unread = 0  # tokens appended since the latest reply, about
+        self.talk = Conversation(
+            self.session,
+            self.record,
+            self.prompts,
+            self.limits,
+            self.sampling,
+            self.conduct,
+            self.opening,
+            self.window,
+            self.count,
+            self.actor.deadline,
+            self.held,
+        )
         self._remedies = self._remedied = 0  # against going in circles: how many, and after which step
         self._plans = 0
 
@@ -106,8 +112,8 @@ class Loop:
 
         An exception that is no ``Recoverable`` passes through: a fault of the program or of a custom tool.
         """
-        if math.isinf(self.deadline):
-            self.deadline = self.actor.deadline = time.monotonic() + self.limits.timeout
+        if self.actor.deadline.at == math.inf:
+            self.actor.deadline.at = time.monotonic() + self.limits.timeout
         try:
             if self.cut_short is not None:
                 yield from self._catch_up(self.cut_short)
@@ -117,7 +123,7 @@ class Loop:
                 yield from self._listen()
                 yield from self._step()
                 yield from self._look_around()
-        except _OutOfBudget as out:
+        except OutOfBudget as out:
             self.ending = out.ending
         except ContextFull as full:
             self.ending = "max_tokens"
@@ -133,19 +139,20 @@ class Loop:
         self.plan = Plan(past.plan or parsed(plans[-1] if plans else None))
         if self.steps and not self.steps[-1].whole:
             self.cut_short = self.steps.pop()
-        for step in self.steps:
+        for step in self.steps[_planned_at(self.steps) :]:
             self.plan.serve(step.reply.text)
+        self.recalled = tuple(dict.fromkeys(each for step in self.steps for each in step.recalled))
         acts = sum(step.kind == "act" for step in self.steps)
-        self.spent = past.counts.spent
-        self.limits = self.limits.model_copy(
+        self.talk.spent = past.counts.spent
+        self.limits = self.talk.limits = self.limits.model_copy(
             update={
                 "max_steps": self.limits.max_steps + acts,
-                "max_tokens": self.limits.max_tokens + self.spent,
+                "max_tokens": self.limits.max_tokens + self.talk.spent,
             }
         )
         self._remedied, self._plans = len(self.steps), sum(step.kind == "plan" for step in self.steps)
         if self.cut_short is None and last.role == "assistant":  # broke off before we said what follows
-            self._say(self.prompts.render("act"))
+            self.talk.say(self.prompts.render("act"))
 
     def lend(self, name: str, service: Callable[..., object]) -> None:
         """Let tools reach a service that was made for this loop."""
@@ -153,28 +160,33 @@ class Loop:
         self.actor.context = self.context
 
     def seconds_left(self) -> float:
-        return self.deadline - time.monotonic()
+        return self.actor.deadline.left
 
     def go_on(self, reason: str) -> Event:
         """Take back the ending: the answer was checked and is not right."""
         self.ending = self.answer = None
         self.plan.finished = False
         for seen in self.steps[-1].observations:  # every call has its answer in the conversation
-            self._append(Message(role="tool", content=seen.content, name=seen.call.name))
-        self._say(self.prompts.render("finish_refused", reason=reason))
+            self.talk.append(Message(role="tool", content=seen.content, name=seen.call.name))
+        self.talk.say(self.prompts.render("finish_refused", reason=reason))
         return events.Nudged(why=reason, remedy="retry")
 
     def _make_plan(self, why: str = "") -> Iterator[Event]:
         """The first plan is step 0. A plan counts in tokens and time, not in ``max_steps``."""
-        began = time.monotonic()
+        began, found = time.monotonic(), self.recalled
         if why:
-            self._say(self.prompts.render("replan", why=why))
+            told, found = self._remembered(why)
+            if told:
+                yield events.Recalled(texts=tuple(each.text for each in told))
+            parts = [self.prompts.render("recalled", memories=told)] if told else []
+            self.talk.say("\n\n".join([*parts, self.prompts.render("replan", why=why)]))
         reply = yield from self._reply(Json(SCHEMA), kind="plan")
         sub_goals = parsed(reply.value)
         wanted = sub_goals
         if self.conduct.plan == "ask" and self.edit_plan is not None:
             yield events.Planned(sub_goals=sub_goals)
-            wanted = tuple(self.edit_plan(sub_goals))
+            with self.actor.deadline.waiting():
+                wanted = tuple(self.edit_plan(sub_goals))
         self.plan = Plan(wanted)
         self._plans += 1
         self.record.planned(wanted)
@@ -184,20 +196,28 @@ class Loop:
         begin = self.prompts.render("act")
         if changed:
             begin = self.prompts.render("feedback", feedback=f"follow this plan: {numbered}") + f"\n{begin}"
-        recalled = () if self.steps else self.recalled
         step = Step(
             index=len(self.steps),
             kind="plan",
             reply=reply,
-            recalled=recalled,
+            recalled=found,
             seconds=time.monotonic() - began,
         )
         yield self._finish_step(step)
-        self._say(begin)
+        self.talk.say(begin)
+
+    def _remembered(self, why: str) -> tuple[list[Recalled], tuple[str, ...]]:
+        """Memories that fit and were not put before the model yet, and their ids."""
+        current = self.plan.sub_goals[self.plan.current - 1] if self.plan.current else ""
+        found = self.recall(f"{current} {why}".strip()) if self.recall else ()
+        told = [each for each in found if each.id not in self.recalled]
+        ids = tuple(each.id for each in told)
+        self.recalled += ids
+        return told, ids
 
     def _step(self) -> Iterator[Event]:
         if sum(step.kind == "act" for step in self.steps) >= self.limits.max_steps:
-            raise _OutOfBudget("max_steps")
+            raise OutOfBudget("max_steps")
         began = time.monotonic()
         schemas = tuple(tool.schema for tool in self.tools)
         reply = yield from self._reply(Calls(schemas, at_most=self.limits.calls_per_turn))
@@ -211,6 +231,7 @@ class Loop:
             reply=reply,
             observations=observations,
             sub_goal=sub_goal,
+            recalled=() if self.steps else self.recalled,
             ending=self.ending,
             seconds=time.monotonic() - began,
         )
@@ -218,38 +239,15 @@ class Loop:
 
     def _reply(self, expect: Expect, kind: StepKind = "act") -> Generator[Event, None, Reply]:
         """One model call on record, after making room for it where the window is nearly full."""
-        if self.window and self.session.used + self._unread > self.limits.compact_at * self.window:
-            yield from self._compact()
+        if self.talk.full:
+            yield from self._compact(forced=False)
         try:
-            reply = yield from self._generate(expect)
+            reply = yield from self.talk.reply(expect)
         except ContextFull:
-            if not (yield from self._compact()):
+            if not (yield from self._compact(forced=True)):
                 raise
-            reply = yield from self._generate(expect)
+            reply = yield from self.talk.reply(expect)
         self.record.replied(len(self.steps), reply, kind)
-        return reply
-
-    def _generate(self, expect: Expect) -> Generator[Event, None, Reply]:
-        """One model call, its text passed on as it comes, within what is left of the budget."""
-        left = self.limits.max_tokens - self.spent
-        if left <= 0:
-            raise _OutOfBudget("max_tokens")
-        stream = self.session.generate(
-            expect, sampling=self.sampling, max_tokens=min(self.limits.reply_tokens, left)
-        )
-        try:
-            while True:
-                if time.monotonic() > self.actor.deadline:
-                    raise _OutOfBudget("timeout")
-                piece = next(stream)
-                if piece:  # a remote model says nothing now and then, to let the time be looked at
-                    yield events.Token(text=str(piece), reasoning=isinstance(piece, Thought))
-        except StopIteration as stop:
-            reply: Reply = stop.value
-        finally:
-            stream.close()
-        self.spent += reply.counts.spent
-        self._unread = 0
         return reply
 
     def _act(
@@ -263,7 +261,9 @@ class Loop:
         seen = list(done)
         for number, call in enumerate(reply.calls[len(done) :], start=len(done)):
             yield events.Called(step=index, call=call)
-            if number and not seen[-1].ok:
+            if self.ending is not None:
+                observation = self.actor.skipped(call, "the run has ended")
+            elif number and not seen[-1].ok:
                 observation = self.actor.skipped(call, "an earlier call of the same reply failed")
             elif number and call.name in ("finish", "decline"):
                 observation = self.actor.skipped(call, f"{call.name} has to stand alone")
@@ -274,11 +274,9 @@ class Loop:
             self.record.observed(index, number, observation)
             seen.append(observation)
             yield events.Observed(step=index, observation=observation)
-            if self.ending is not None:
-                break
         if self.ending is None:
             for each in seen[len(done) :]:
-                self._append(Message(role="tool", content=each.content, name=each.call.name))
+                self.talk.append(Message(role="tool", content=each.content, name=each.call.name))
         return tuple(seen)
 
     def _carry_out(self, index: int, number: int, call: ToolCall) -> Generator[Event, None, Observation]:
@@ -305,14 +303,15 @@ class Loop:
 
     def _listen(self) -> Iterator[Event]:
         """A word of the user's between two steps leads to a new plan."""
-        word = (self.steer() if self.steer else None) or ""
+        with self.actor.deadline.waiting():
+            word = (self.steer() if self.steer else None) or ""
         if word.strip():
             yield events.Nudged(why=word.strip(), remedy="feedback")
             told = self.prompts.render("feedback", feedback=word.strip())
             if self._may_plan():
                 yield from self._make_plan(told)
             else:
-                self._say(told)
+                self.talk.say(told)
 
     def _look_around(self) -> Iterator[Event]:
         """Notice when the run gets nowhere: first a nudge, then a new plan, then it ends as stuck."""
@@ -332,7 +331,7 @@ class Loop:
     def _remedy(self, sign: str) -> Iterator[Event]:
         if self._remedies == 0:
             yield events.Nudged(why=sign, remedy="nudge")
-            self._say(self.prompts.render("nudge", sign=sign))
+            self.talk.say(self.prompts.render("nudge", sign=sign))
         elif self._remedies == 1 and self._may_plan():
             yield events.Nudged(why=sign, remedy="replan")
             yield from self._make_plan(self.prompts.render("nudge", sign=sign))
@@ -351,44 +350,17 @@ class Loop:
         past = [bool(step.reply.calls) for step in acts][-(_MISTAKES_IN_A_ROW - 1) :]
         if len(past) == _MISTAKES_IN_A_ROW - 1 and not any(past):
             self.ending = "format_errors"
-        self._say(self.prompts.render("mistake", mistake=mistake))
+        self.talk.say(self.prompts.render("mistake", mistake=mistake))
 
-    def _compact(self) -> Generator[Event, None, bool]:
-        """Let older steps give way to a summary; False where that would save nothing."""
-        before = self.session.used + self._unread
-        messages, after = self._shorter("")
-        if not self.opening or after >= before:
+    def _compact(self, *, forced: bool) -> Generator[Event, None, bool]:
+        """Let older steps give way to a summary, which is a step; False where that would save nothing."""
+        summary = yield from self.talk.compact(self.plan, self.steps, forced=forced)
+        if summary is None:
             return False
-        summary = Reply(text="")
-        if self.conduct.summary == "model" and before + self.limits.reply_tokens < self.window:
-            self._say(self.prompts.render("reflection"))
-            with contextlib.suppress(ContextFull):  # no room to ask in: the template has to do
-                summary = yield from self._generate(Text())
-            own, size = self._shorter(summary.text)
-            messages, after = (own, size) if size < before else (messages, after)
-        self.session.rewind(len(self.opening))
-        self._unread = 0
-        for message in messages[len(self.opening) :]:
-            self._append(message)
-        self.session.used = min(self.session.used, after)
-        index = len(self.steps)
-        reply = summary.model_copy(update={"text": messages[len(self.opening)].content})
-        self.record.replied(index, reply, "compaction")
-        self.record.compacted(messages)
-        yield events.Compacted(step=index, before=before, after=after)
-        yield self._finish_step(Step(index=index, kind="compaction", reply=reply, seconds=reply.seconds))
+        yield self._finish_step(
+            Step(index=len(self.steps), kind="compaction", reply=summary, seconds=summary.seconds)
+        )
         return True
-
-    def _shorter(self, summary: str) -> tuple[list[Message], int]:
-        """The conversation with older steps summarised, as roomy as the window allows, and its tokens."""
-        for size in SIZES:
-            messages = compacted(
-                self.opening, self.plan, self.steps, size=size, summary=summary, prompts=self.prompts
-            )
-            tokens = sum(self.count(message.content) + _MESSAGE for message in messages)
-            if tokens <= self.limits.compact_at * self.window * 0.75:
-                break
-        return messages, tokens
 
     def _revise(self, sub_goals: Sequence[str]) -> None:
         """The model's own change of plan, by its ``plan`` tool."""
@@ -403,45 +375,17 @@ class Loop:
             self.tools.add(tool)
         return found
 
-    def _say(self, text: str) -> None:
-        """Put a word of the runtime's own into the conversation, and on record."""
-        message = Message(role="user", content=text)
-        self._append(message)
-        self.record.said(message)
-
-    def _append(self, message: Message) -> None:
-        self.session.append(message)
-        self._unread += self.count(message.content) + _MESSAGE
-
     def _finish_step(self, step: Step) -> Event:
         self.steps.append(step)
         self.record.stepped(step)
         return events.Stepped(step=step)
 
 
-def opening_messages(
-    goal: str,
-    prompts: Prompts | None = None,
-    *,
-    today: datetime.date | None = None,
-    recalled: Sequence[object] = (),
-    plan: bool = True,
-) -> list[Message]:
-    """What every run starts with: the system prompt, its date frozen for the run, and the goal.
-
-    Args:
-        goal: What is wanted, in the user's words.
-        prompts: The prompt set of the run.
-        today: The date that is told.
-        recalled: Memories (with ``text`` and ``source``) to put beside the goal.
-        plan: Whether a plan is asked for.
-    """
-    prompts = prompts or Prompts()
-    date = (today or datetime.date.today()).isoformat()
-    parts = [prompts.render("goal", goal=goal.strip())]
-    parts += [prompts.render("recalled", memories=recalled)] if recalled else []
-    parts += [prompts.render("plan")] if plan else []
-    return [
-        Message(role="system", content=prompts.render("system", date=date)),
-        Message(role="user", content="\n\n".join(part for part in parts if part)),
+def _planned_at(steps: Sequence[Step]) -> int:
+    """The place after the step that made the latest plan."""
+    places = [
+        place
+        for place, step in enumerate(steps, start=1)
+        if step.kind == "plan" or any(seen.ok and seen.call.name == "plan" for seen in step.observations)
     ]
+    return max(places, default=0)

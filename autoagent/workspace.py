@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoagent.errors import ToolError, UsageError
+from autoagent.home import CONTENTS, expanded
 from autoagent.home import FOLDER as HOME
-from autoagent.home import expanded
 
 SKIPPED = frozenset({HOME, ".git", "__pycache__", ".venv", "node_modules"})
 """Folders that belong to programs, not to the work: not listed, not touched, not in snapshots."""
@@ -51,6 +51,8 @@ class Workspace:
             )
         root = root.resolve()
         inside = [path for path in (each.resolve() for each in protected) if root in path.parents]
+        if any(each.resolve() == root for each in protected):  # AUTOAGENT_HOME=.: ours beside the work
+            inside += [root / name for name in CONTENTS]
         return cls(root, tuple(inside))
 
     def path(self, name: str) -> Path:

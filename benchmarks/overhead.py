@@ -32,7 +32,8 @@ from typing import Any
 
 from autoagent import events, tool
 from autoagent.config import Limits
-from autoagent.loop import Loop, opening_messages
+from autoagent.conversation import opening_messages
+from autoagent.loop import Loop
 from autoagent.models.load import load_model
 from autoagent.models.local import LocalModel
 from autoagent.models.protocol import Session

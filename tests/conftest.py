@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read when the libraries are imported, so before any test module is. Subprocesses inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# Examples are drawn the same way each time: a gate must not fail by chance, nor because a machine is slow.
+settings.register_profile(
+    "gate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("gate")
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 

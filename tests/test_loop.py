@@ -14,8 +14,8 @@ import pytest
 from autoagent import Agent, events, tool
 from autoagent.agent import Result
 from autoagent.config import Limits
+from autoagent.conversation import opening_messages
 from autoagent.errors import ContextFull, ToolError
-from autoagent.loop import opening_messages
 from autoagent.models.protocol import Expect
 from autoagent.models.scripted import Line, ScriptedModel
 from autoagent.security import Request

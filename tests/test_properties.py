@@ -14,8 +14,8 @@ from autoagent.acting import Actor
 from autoagent.compaction import SIZES, compacted
 from autoagent.config import Limits, Sampling
 from autoagent.configfile import commented, set_value, unset_value
+from autoagent.conversation import opening_messages
 from autoagent.errors import ToolError
-from autoagent.loop import opening_messages
 from autoagent.models.load import load_model
 from autoagent.models.parsing import split_calls, split_own, split_reasoning
 from autoagent.models.protocol import Model, Text, complete
@@ -147,10 +147,12 @@ def test_an_observation_is_never_longer_than_the_limit_and_keeps_its_ends(
         assert seen.content == (f"Error: {whole}" if fails else whole).strip("\n")
         return
     assert kept == [whole]
-    head, mark, tail = seen.content.rpartition("\n… ")[0], seen.detail, seen.content.rpartition(" …\n")[2]
+    mark = seen.detail
+    head, _, tail = seen.content.partition(f"… {mark}; all of it is in {seen.kept} …")
+    head, tail = head.removesuffix("\n"), tail.removeprefix("\n")
     head = head.removeprefix("Error: " if fails else "")
     left_out = int(mark.split()[0])
-    assert f"\n… {left_out} characters left out; all of it is in {seen.kept} …\n" in seen.content
+    assert f"… {left_out} characters left out; all of it is in {seen.kept} …" in seen.content
     assert whole.lstrip("\n").startswith(head.lstrip("\n"))
     assert whole.endswith(tail) or whole.rstrip("\n").endswith(tail)
     assert left_out >= len(whole) - limit

@@ -2,104 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoagent import Agent, events, tool
-from autoagent.agent import Result
+from autoagent import events
 from autoagent.config import Conduct, Limits
-from autoagent.errors import ToolError, UsageError
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Calls, Expect, Json
-from autoagent.models.scripted import Author, Line, ScriptedModel
-from autoagent.models.tiny import write_tiny_model
+from autoagent.models.scripted import Line, ScriptedModel
 from autoagent.store import Store
-from autoagent.trajectory import Message, Reply, ToolCall
+from autoagent.trajectory import Message, Reply
 
+from .stage import FINISH, PLAN, Stage, call, stage
 
-def call(name: str, /, **arguments: Any) -> ToolCall:
-    return ToolCall(name=name, arguments=arguments)
-
-
-FINISH = call("finish", answer="done")
-PLAN: Line = ["do it"]
-
-
-@tool
-def look(place: str) -> str:
-    """Look at a place."""
-    return f"nothing in {place}"
-
-
-@tool
-def fail(place: str) -> str:
-    """Fail as tools fail."""
-    raise ToolError(f"no {place} here")
-
-
-@tool(effects=("write",))
-def paint(colour: str) -> str:
-    """Paint the house."""
-    Path("painted").write_text(colour, encoding="utf-8")
-    return f"painted {colour}"
-
-
-class Stage:
-    """Runs scripts in one folder and keeps the events and what the model was told before each reply."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home, self.work = folder / "home", folder / "work"
-        self.seen: list[events.Event] = []
-        self.told: list[Sequence[Message]] = []
-        self.expected: list[Expect] = []
-
-    def agent(self, script: Sequence[Line] | Author, **options: Any) -> Agent:
-        lines = script if callable(script) else iter(script)
-
-        def author(messages: Sequence[Message], expect: Expect) -> Line:
-            self.told.append(messages)
-            self.expected.append(expect)
-            return lines(messages, expect) if callable(lines) else next(lines)
-
-        fixed: dict[str, Any] = {
-            "tools": [look, fail, paint],
-            "workspace": self.work,
-            "home": self.home,
-            "memory": False,
-        }
-        return Agent(model=ScriptedModel(author), **fixed | options)
-
-    def play(self, script: Sequence[Line] | Author, goal: str = "Look around", **options: Any) -> Result:
-        check = options.pop("check", None)
-        return self.watch(self.agent(script, **options).events(goal, check=check))
-
-    def watch(self, stream: Iterator[events.Event]) -> Result:
-        self.seen = list(stream)
-        closed = self.seen[-1]
-        assert isinstance(closed, events.Closed)
-        run = closed.trajectory
-        assert run.ending is not None
-        assert run == Store(self.home).load(run.run_id)
-        return Result(run.answer, run.verdict, run.ending, run)
-
-    @property
-    def remedies(self) -> list[str]:
-        return [event.remedy for event in self.seen if isinstance(event, events.Nudged)]
-
-    @property
-    def heard(self) -> str:
-        """Everything the model was told before its last reply."""
-        return "\n".join(message.content for message in self.told[-1])
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    return Stage(tmp_path)
+__all__ = ["stage"]  # the fixture
 
 
 # --- going in circles ------------------------------------------------------------------------------------
@@ -325,103 +244,12 @@ def test_what_memory_holds_about_the_goal_stands_beside_it(stage: Stage) -> None
     assert any(isinstance(event, events.Recalled) for event in stage.seen)
 
 
-# --- helpers ---------------------------------------------------------------------------------------------
-
-
-def test_a_helper_works_under_its_own_run_which_is_linked(stage: Stage) -> None:
-    script = [PLAN, call("delegate", goal="Look into the attic", tools=["look"]), FINISH]
-
-    def author(messages: Sequence[Message], expect: Expect) -> Line:
-        if "Look into the attic" in messages[1].content:
-            return PLAN if isinstance(expect, Json) else call("finish", answer="it is empty")
-        return script.pop(0)
-
-    result = stage.play(author, goal="Delegate it to a helper")
-    seen = result.trajectory.acts[0].observations[0]
-    child = Store(stage.home).load(seen.child)
-    assert seen.content == "it is empty"
-    assert child.parent == result.trajectory.run_id
-    assert set(child.tools) == {"look", "finish", "decline"}
-
-
-def test_a_helper_that_gives_up_is_an_error_for_the_one_who_asked(stage: Stage) -> None:
-    script = [PLAN, call("delegate", goal="Fly to the moon"), FINISH]
-
-    def author(messages: Sequence[Message], expect: Expect) -> Line:
-        if "Fly to the moon" in messages[1].content:
-            return PLAN if isinstance(expect, Json) else call("decline", reason="no rocket")
-        return script.pop(0)
-
-    seen = stage.play(author, goal="Delegate it to a helper").trajectory.acts[0].observations[0]
-    assert not seen.ok
-    assert "no rocket" in seen.content
-
-
-# --- resuming --------------------------------------------------------------------------------------------
-
-
-@tool
-def read_slowly() -> str:
-    """Read for a while."""
-    raise KeyboardInterrupt
-
-
-@tool(effects=("write",))
-def write_slowly() -> str:
-    """Write for a while."""
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(("name", "content"), [("read_slowly", "read"), ("write_slowly", "Look before")])
-def test_only_what_reads_is_repeated_when_a_run_goes_on(stage: Stage, name: str, content: str) -> None:
-    cut = stage.play(
-        [["look", "tell"], call("look", place="attic"), call(name)], tools=[look, read_slowly, write_slowly]
-    )
-    assert cut.ending == "interrupted"
-    calm = {"read_slowly": _calm("read_slowly", ("read",)), "write_slowly": _calm("write_slowly", ("write",))}
-    agent = stage.agent([FINISH], tools=[look, *calm.values()])
-    result = stage.watch(agent.resume())
-    assert result.ending == "finished"
-    assert result.trajectory.run_id == cut.trajectory.run_id
-    assert [step.index for step in result.trajectory.steps] == [0, 1, 2, 3]
-    assert content in result.trajectory.steps[2].observations[0].content
-    assert "nothing in attic" in stage.heard
-    assert content in stage.heard
-
-
-def _calm(name: str, effects: tuple[Any, ...]) -> Any:
-    def calm() -> str:
-        """Do it in peace."""
-        return "read"
-
-    calm.__name__ = name
-    return tool(effects=effects)(calm)
-
-
-def test_a_run_out_of_steps_gets_new_ones_when_it_is_resumed(stage: Stage) -> None:
-    looks = [call("look", place=str(number)) for number in range(2)]
-    assert stage.play([PLAN, *looks], limits=Limits(max_steps=2)).ending == "max_steps"
-    agent = stage.agent([call("look", place="2"), FINISH], limits=Limits(max_steps=2))
-    result = stage.watch(agent.resume())
-    assert result.ending == "finished"
-    assert len(result.trajectory.acts) == 4
-
-
-def test_a_run_that_has_finished_cannot_be_resumed(stage: Stage) -> None:
-    stage.play([PLAN, FINISH])
-    with pytest.raises(UsageError, match="finished"):
-        list(stage.agent([]).resume())
-
-
-def test_a_real_model_goes_on_after_a_resume_and_a_compaction(stage: Stage, tmp_path: Path) -> None:
-    folder = write_tiny_model(tmp_path / "tiny")
-    agent = Agent(
-        model=folder, workspace=stage.work, home=stage.home, limits=Limits(max_steps=6, compact_at=0.35)
-    )
-    with agent:
-        first = stage.watch(agent.events("Look around"))
-        if first.ending in ("finished", "declined"):
-            pytest.skip("the random model ended its run by chance")
-        again = stage.watch(agent.resume())
-    assert len(again.trajectory.steps) > len(first.trajectory.steps)
-    assert all(step.reply.trace is not None for step in again.trajectory.steps if step.kind != "compaction")
+def test_a_new_plan_recalls_what_fits_its_reason(stage: Stage) -> None:
+    memory = VolatileMemory()
+    memory.add("When fail failed twice, look instead.")
+    script = [PLAN, call("fail", place="a"), call("fail", place="b"), ["look"], FINISH]
+    result = stage.play(script, memory=memory)
+    assert "look instead" not in stage.told[0][1].content
+    assert "look instead" in stage.heard
+    plans = [step for step in result.trajectory.steps if step.kind == "plan"]
+    assert [len(step.recalled) for step in plans] == [0, 1]

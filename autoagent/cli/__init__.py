@@ -126,7 +126,8 @@ def _translated(arguments: list[str], parts: Parts) -> int:
     except BrokenPipeError:
         raise
     except Exception:
-        traceback.print_exc()
+        with suppress(OSError):  # of a terminal that was closed
+            traceback.print_exc()
         return Exit.ERROR
 
 

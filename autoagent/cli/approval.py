@@ -12,7 +12,7 @@ from rich.text import Text
 
 from autoagent.cli.console import LONGEST_VALUE, clean, cut
 from autoagent.errors import AutoagentError
-from autoagent.security import Answer, Approve, Request
+from autoagent.security import Answer, Approve, Request, refuse
 
 _LONGEST_DIFF = 200  # lines
 
@@ -27,10 +27,10 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
     """
     if yes:
         return lambda request: True
+    if not (sys.stdin.isatty() and console.is_terminal):
+        return refuse
 
     def ask(request: Request) -> bool | Answer:
-        if not (sys.stdin.isatty() and console.is_terminal):
-            return False
         pause()
         console.print(_question(request), soft_wrap=True)
         while True:

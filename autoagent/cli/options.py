@@ -122,8 +122,12 @@ class AgentOptions:
         str | None, Option(metavar="URL", help="Address of the server of an openai: model.", **MODEL)
     ] = None
     window: Annotated[int | None, Option(min=256, help="Tokens the model can see at once.", **MODEL)] = None
-    device: Annotated[str | None, Option(help="Where a local model runs: cpu, cuda, mps.", **MODEL)] = None
-    dtype: Annotated[str | None, Option(help="Number format of its weights.", **MODEL)] = None
+    device: Annotated[
+        str | None, Option(metavar="DEVICE", help="Where a local model runs: cpu, cuda, mps.", **MODEL)
+    ] = None
+    dtype: Annotated[str | None, Option(metavar="DTYPE", help="Number format of its weights.", **MODEL)] = (
+        None
+    )
     trust_remote_code: Annotated[
         bool, Option("--trust-remote-code", help="Run Python code that comes with a model.", **MODEL)
     ] = False
@@ -210,6 +214,7 @@ class AgentOptions:
             remember=lambda rule: add_permission_rule(parts.home, rule),
             sandbox=Sandbox(unsafe=config.sandbox == "off"),
             hosts=config.hosts,
+            protected=[*map(Path, config.tools), parts.prompts],
             memory=opened_lazily(parts.home, config) if config.memory else False,
             services=parts.services,
             ask_user=contact.ask_user,

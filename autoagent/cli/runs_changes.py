@@ -73,7 +73,10 @@ def _print_stat(found: list[FileChange]) -> None:
         out.print(line, soft_wrap=True)
     added, removed = (sum(getattr(change, each) for change in found) for each in ("added", "removed"))
     files = f"{len(found)} file{'' if len(found) == 1 else 's'}"
-    out.print(Text(f"{files}, {added} lines added, {removed} removed", style="dim"), soft_wrap=True)
+    out.print(
+        Text(f"{files}, {added} line{'' if added == 1 else 's'} added, {removed} removed", style="dim"),
+        soft_wrap=True,
+    )
 
 
 def undo(
@@ -112,7 +115,8 @@ def _carry_out(plan: Reversal, *, force: bool, yes: bool, word: str) -> None:
         screen.print(Text(f"  remove  {console.clean(path)}{_lost(plan, path)}", style="red"), soft_wrap=True)
     agreed("Go on?", yes=yes)
     before = plan.carry_out(force=force)
-    print(f"run {plan.run_id} is {word}; back with: autoagent runs redo {plan.run_id}")
+    back = "redo" if word == "undone" else "undo"
+    print(f"run {plan.run_id} is {word}; back with: autoagent runs {back} {plan.run_id}")
     screen.print(Text(f"the workspace as it was is snapshot {before[:12]}", style="dim"), soft_wrap=True)
 
 

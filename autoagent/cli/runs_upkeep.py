@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -15,9 +15,11 @@ from autoagent.cli.parts import parts_of
 from autoagent.cli.runs_args import EndedWith, Json, Runs, Suite, Yes, agreed, known_ending
 from autoagent.cli.streams import json_line
 from autoagent.errors import StoreError, UsageError
-from autoagent.models.versions import Versions
 from autoagent.store import Store
 from autoagent.store import upkeep as record
+
+if TYPE_CHECKING:
+    from autoagent.models.versions import Versions
 
 _AGE = re.compile(r"(\d+)\s*([hdw])")
 _UNITS = {"h": 3600, "d": 86_400, "w": 604_800}
@@ -47,6 +49,8 @@ def rm(
     if not gone:
         console.err().print("No run fits.")
         return
+    from autoagent.models.versions import Versions  # late: `runs list` does without
+
     _tell(store, gone, Versions(parts.home))
     agreed(f"Remove {_number(len(gone), 'run')} for good?", yes=yes)
     removed = record.remove(store, gone)

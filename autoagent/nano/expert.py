@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from autoagent.config import Limits
-from autoagent.loop import Loop, opening_messages
+from autoagent.conversation import opening_messages
+from autoagent.loop import Loop
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Expect, Json, ToolSchema
 from autoagent.models.scripted import Line, ScriptedModel

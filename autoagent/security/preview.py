@@ -54,7 +54,10 @@ def _after(tool: str, arguments: Mapping[str, Any], before: str) -> str | None:
     if tool == "delete_file":
         return None
     if tool == "edit_file":
-        return before.replace(str(arguments.get("old", "")) or "\0", str(arguments.get("new", "")), 1)
+        old, new = str(arguments.get("old", "")) or "\0", str(arguments.get("new", ""))
+        if "\r\n" in before:  # as the tool does it: the model was shown the text without the \r
+            old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
+        return before.replace(old, new, 1)
     content = str(arguments.get("content", ""))
     if tool == "append_file":
         return before + ("" if before.endswith("\n") or not before else "\n") + content

@@ -129,6 +129,15 @@ class Rules:
             tuple(Rule.parse(text) for text in texts) for texts in (allow, ask, deny)
         )
 
+    def allowing(self, rule: str) -> Rules:
+        """The same and one more that allows.
+
+        Raises:
+            ConfigError: it is malformed.
+        """
+        allow, ask, deny = (tuple(map(str, rules)) for rules in (self.allow, self.ask, self.deny))
+        return Rules((*allow, rule), ask, deny)
+
     def naming_nothing(self, tools: tuple[str, ...]) -> list[Rule]:
         """The rules that are about none of these tools: misspelt, most likely."""
         rules = (*self.deny, *self.ask, *self.allow)
@@ -160,6 +169,7 @@ def _path_fits(about: str, path: str) -> bool:
 
 @functools.lru_cache(maxsize=512)
 def _path_glob(glob: str, *, strict: bool) -> re.Pattern[str]:
+    glob = glob.strip()
     glob = glob.removeprefix("./") + ("**" if glob.endswith("/") and glob != "/" else "")
     inside = "/.+" if strict else "(?:/.*)?"
     return re.compile(

@@ -26,6 +26,7 @@ from pydantic import Field
 from autoagent.config import Settings
 from autoagent.errors import ToolError
 from autoagent.home import FOLDER as HOME
+from autoagent.security.crowd import crowd_limit
 from autoagent.security.probe import blocked, understands
 from autoagent.security.watch import Outcome, watch
 from autoagent.workspace import Workspace
@@ -40,8 +41,11 @@ _SETTINGS = (
     "mime.types",
 )  # of /etc
 _KEPT = frozenset({".git", ".venv", "node_modules"})  # other programs run what is in them: read-only
-_MOST_FOLDERS = 20_000  # of a workspace, looked through for such folders
-_LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -d "$2" 2>/dev/null; shift 2; exec "$@"'  # by a POSIX shell
+_MOST_FOLDERS = 20_000  # of a workspace, looked through for such folders; what lies beyond is not protected
+_CROWD = 16  # processes above the limit, so that a program that reaches it can be told from one that does not
+# By a POSIX shell. The limit on a user's processes counts, in a sandbox, only those in there.
+_CROWDED = "ulimit -u {0} 2>/dev/null || ulimit -p {0} 2>/dev/null || :"  # bash, dash
+_LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -d "$2" 2>/dev/null; eval "$3"; shift 3; exec "$@"'
 
 
 class SandboxLimits(Settings):
@@ -96,11 +100,13 @@ class Sandbox:
             limits = limits.model_copy(update={"seconds": min(seconds, limits.seconds)})
         bounded = [
             "/bin/sh", "-c", _LIMITED, "sh",
-            str(limits.file_size // 512), str(limits.memory // 1024), *command,
+            str(limits.file_size // 512), str(limits.memory // 1024),
+            ":" if self.unsafe else _CROWDED.format(limits.processes + _CROWD), *command,
         ]  # fmt: skip
         if not self.unsafe:
             bounded = [*_walls(workspace, limits), *bounded]
-        return watch(bounded, workspace.root, _environment(self.unsafe), limits)
+        with crowd_limit(limits.processes + _CROWD) as join:
+            return watch([*join, *bounded], workspace.root, _environment(self.unsafe), limits)
 
 
 def _walls(workspace: Workspace, limits: SandboxLimits) -> list[str]:
@@ -163,9 +169,18 @@ def _kept(root: Path) -> Iterator[str]:
 
 def _hidden(workspace: Workspace) -> list[Path]:
     """Files and folders in the workspace that must not be seen: records, settings, memory."""
-    own = workspace.root / HOME
-    found = dict.fromkeys([*workspace.protected, *([own] if own.is_dir() and not own.is_symlink() else [])])
+    found = dict.fromkeys([*workspace.protected, *_homes(workspace.root)])
     return [path for path in found if path.exists()]
+
+
+def _homes(root: Path) -> Iterator[Path]:
+    """Homes of this and of other projects in the workspace."""
+    for number, (folder, folders, _) in enumerate(os.walk(root)):
+        if number >= _MOST_FOLDERS:
+            return
+        if HOME in folders and not os.path.islink(os.path.join(folder, HOME)):
+            yield Path(folder) / HOME
+        folders[:] = [name for name in folders if name not in _KEPT and name != HOME]
 
 
 def _environment(unsafe: bool) -> dict[str, str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autoagent.security.sandbox import SandboxLimits
 
 _LOOK = 0.1  # seconds between two looks at memory and processes
+_GLANCE = 0.01  # seconds between two counts of all processes there are
 _CHUNK = 65_536  # bytes
 
 
@@ -100,6 +101,7 @@ class _Watched:
     kept: _Kept
     began: float = field(default_factory=time.monotonic)
     seen: dict[int, psutil.Process] = field(default_factory=dict)  # all it started, as far as looked at
+    others: int = field(default_factory=lambda: _processes())  # on the machine when it was started
 
     def until_end(self) -> str:
         """Take in the output until the program ends; the limit that was reached before, if one was."""
@@ -110,7 +112,7 @@ class _Watched:
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while True:
-                data = pipe.read(_CHUNK) if selector.select(_LOOK / 2) else None
+                data = pipe.read(_CHUNK) if selector.select(_GLANCE) else None
                 if data:
                     self.kept.add(data)
                 elif self.program.poll() is not None:
@@ -122,6 +124,8 @@ class _Watched:
                     return f"it took longer than {self.limits.seconds:g} s"
                 if self.kept.total > self.limits.flood:
                     return f"it wrote more than {self.limits.flood} bytes"
+                if _processes() - self.others > 2 * self.limits.processes:
+                    return self._too_many()  # it multiplies faster than it could be looked at one by one
                 if now - looked > _LOOK:
                     looked = now
                     if reached := self._use():
@@ -140,10 +144,13 @@ class _Watched:
                     memory += each.memory_info().rss
                     count += each.num_threads()
         if count > self.limits.processes:
-            return f"it had more than {self.limits.processes} processes"
+            return self._too_many()
         if memory > self.limits.memory:
             return f"it took more than {self.limits.memory // 2**20} MiB of memory"
         return ""
+
+    def _too_many(self) -> str:
+        return f"it had more than {self.limits.processes} processes"
 
     def end(self) -> None:
         """End the program with all it started: a sandbox falls as one, else by session and as seen."""
@@ -157,3 +164,10 @@ class _Watched:
         self.program.wait()
         if self.program.stdout is not None:
             self.program.stdout.close()
+
+
+def _processes() -> int:
+    """How many processes there are on this machine; cheap, and growing fast under a fork bomb."""
+    import psutil
+
+    return len(psutil.pids())

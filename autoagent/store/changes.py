@@ -57,7 +57,8 @@ def run_span(store: Store, run_id: str, span: str = "") -> tuple[str, str]:
         after = at_step(store, run_id, kept, int(first))
         return at_step(store, run_id, kept, max(0, int(first) - 1)), after
     before = at_step(store, run_id, kept, int(first or 0))
-    return before, at_step(store, run_id, kept, int(last)) if last else kept[max(kept)]
+    end = int(last) if last else max([step.index for step in store.load(run_id).steps] + [max(kept)])
+    return before, at_step(store, run_id, kept, end)
 
 
 def snapshots_of(store: Store, run_id: str) -> dict[int, str]:
@@ -77,11 +78,16 @@ def snapshots_of(store: Store, run_id: str) -> dict[int, str]:
 
 def at_step(store: Store, run_id: str, kept: dict[int, str], step: int) -> str:
     """The workspace as it was after a step; one that changed nothing has the snapshot of the step before."""
-    steps = store.load(run_id).steps
+    run, steps = store.find(run_id), store.load(run_id).steps
     last = max([step.index for step in steps] + [max(kept)])
     if step > last:
-        raise UsageError(f"run {store.find(run_id).run_id} has no step {step}: its last is step {last}")
-    return kept[max(number for number in kept if number <= step)]
+        raise UsageError(f"run {run.run_id} has no step {step}: its last is step {last}")
+    nearest = max(number for number in kept if number <= step)
+    if not run.replayable and any(nearest < each.index <= step for each in steps if each.mutated):
+        raise UsageError(
+            f"run {run.run_id} has no copy of its workspace after step {step}: that was too large"
+        )
+    return kept[nearest]
 
 
 def changes(snapshots: Snapshots, before: str, after: str) -> list[FileChange]:

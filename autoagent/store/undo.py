@@ -130,6 +130,7 @@ def plan_undo(store: Store, run_id: str, *, to_step: int = 0) -> Reversal:
     run = store.find(run_id).run_id
     kept = snapshots_of(store, run)
     target = at_step(store, run, kept, to_step)
+    at_step(store, run, kept, max([step.index for step in store.load(run).steps] + [max(kept)]))  # or raises
     past = {step: store.snapshots.entries(snapshot) for step, snapshot in kept.items()}
     wanted = store.snapshots.entries(target)
     again = _was_undone(store, run)  # then what was done before the step may be missing, too

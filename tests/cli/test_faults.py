@@ -189,7 +189,7 @@ def test_ctrl_c_in_any_phase_is_130_and_can_be_gone_on_with(
     cli: Cli, home: Path, workspace: Path, phase: str
 ) -> None:
     home.mkdir()
-    more = 'compact_at = 0.05\nsummary = "model"\n' if phase == "compaction" else ""
+    more = 'compact_at = 0.5\nsummary = "model"\n' if phase == "compaction" else ""
     (home / "config.toml").write_text(more, encoding="utf-8")
     driver = [sys.executable, "-c", CTRL_C.format(phase=phase), "run", "-g", "Look around", "-q"]
     with subprocess.Popen(

@@ -71,10 +71,10 @@ def test_a_signal_ends_the_run_with_its_record(
 def interrupted(running: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
     """Signal until the process ends: Python notices a signal between two steps of its own only, so that one
     which comes in the microsecond before a tool begins to wait is noticed when the wait is over."""
-    for _ in range(30):
+    for _ in range(5):
         running.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            return running.communicate(timeout=1)
+            return running.communicate(timeout=8)
     raise AssertionError("the process did not end")
 
 

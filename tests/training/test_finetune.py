@@ -163,7 +163,7 @@ def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:
     quick = QUICK.model_copy(update={"epochs": 1})
     first = finetune(home, suite=None, config=quick)
     Versions(home).use(first.version)
-    record(home, ["say something new"])
+    record(home, [f"say something new, {number}" for number in range(4)])
     second = finetune(home, suite=None, config=quick)
     assert second.parent == first.version
     assert set(second.sheet.models) == {

@@ -134,7 +134,8 @@ class Answer:
                 if delta.id == call.id:
                     return call
             elif delta.index is None or delta.index == call.index:
-                return call
+                # A name, where the arguments so far are whole already: another call with the same number.
+                return None if delta.function.name and _whole(call.arguments) else call
         return None
 
     def counts(self, prompt: int, completion: int) -> Counts:
@@ -146,6 +147,14 @@ class Answer:
         return Counts(
             cached=cached, prefilled=self.usage.prompt_tokens - cached, sampled=self.usage.completion_tokens
         )
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return False
+    return True
 
 
 def sound(text: str) -> str:

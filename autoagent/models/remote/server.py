@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Generator
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class Server:
             timeout=openai.Timeout(timeout, connect=_CONNECT),
             max_retries=RETRIES,
         )
+        weakref.finalize(self, self._client.close)  # with whoever holds it, or at exit
 
     def ask(
         self, path: str, body: dict[str, Any] | None = None, *, timeout: float = 5.0, retries: int = 0

@@ -1,0 +1,62 @@
+"""Which tools a run has: those that work in it, and of these the ones its model is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from autoagent.config import Habits
+from autoagent.security import Sandbox
+from autoagent.tools import Toolbox
+from autoagent.tools.execute import CONFINED
+
+_OF_THE_LOOP = ("plan", "find_tools")  # services that every run has
+
+
+@dataclass(frozen=True)
+class Offer:
+    """All there is to choose from.
+
+    Args:
+        tools: Everything, whether it can work or not.
+        own: Names of those that the user brought.
+        services: What is lent to tools in this run, by name.
+        sandbox: Where programs are run; None: not at all.
+        habits: What the model was trained with.
+    """
+
+    tools: Toolbox
+    own: tuple[str, ...]
+    services: frozenset[str]
+    sandbox: Sandbox | None
+    habits: Habits
+
+    @cached_property
+    def usable(self) -> Toolbox:
+        """All tools that work in this run and that the model knows how to use."""
+        habits, lent = self.habits, {*self.services, *_OF_THE_LOOP}
+        known = None if habits.builtins is None else {*habits.builtins, *habits.pinned, *self.own}
+        if known is None or known & set(CONFINED):
+            lent |= {"sandbox"} if self.sandbox is not None and not self.sandbox.blocked else set()
+        return Toolbox(
+            tool
+            for tool in self.tools
+            if (not tool.needs or tool.needs in lent) and (known is None or tool.name in known)
+        )
+
+    def shown(self, goal: str, at_most: int | None = None) -> Toolbox:
+        """The best of them for a goal, the pinned ones last; by default as many as the model is used to.
+
+        ``find_tools`` is there only where it has something to find.
+        """
+        most = at_most or self.habits.shown_tools
+        pinned = [name for name in self.habits.pinned if name != "find_tools" or len(self.usable) - 1 > most]
+        rest = Toolbox(tool for tool in self.usable if tool.name in pinned or tool.name != "find_tools")
+        shown = rest.shown_for(goal, at_most=most, pinned=pinned)
+        if self.habits.builtins is not None:  # trained with the ranking as it is
+            return shown
+        own = [tool for tool in rest if tool.name in self.own and tool.name not in shown]
+        extra = own[: (most - len(pinned)) // 2]  # who brings tools wants them seen, whatever they are called
+        free = [tool for tool in shown if tool.name not in pinned]
+        kept = free[: len(free) - max(0, len(shown) + len(extra) - most)]
+        return Toolbox([*kept, *extra, *(tool for tool in shown if tool.name in pinned)])
