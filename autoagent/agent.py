@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class Agent:
         hosts: Those that the web tools may reach, such as ``example.org`` or ``*.example.org``.
         protected: Files and folders in the workspace that the tools may not touch.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
-        builtins: Whether the built-in tools are there, too; ``finish`` and ``decline`` always are.
+        builtins: Whether the built-in tools are there, too, or the names of those that are; ``finish`` and
+            ``decline`` always are.
         services: What tools may reach that lies above them, by name; a tool that needs a missing one is not
             shown. ``{"finetune": autoagent.training.service.finetune_service(home, suite)}`` lets the agent
             retrain itself.
@@ -87,7 +88,7 @@ class Agent:
     hosts: Sequence[str] = ()
     protected: Sequence[Path] = ()
     memory: Memory | bool = True
-    builtins: bool = True
+    builtins: bool | Collection[str] = True
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     ask_user: Callable[[str], str] | None = None
     edit_plan: Edit | None = None
@@ -97,7 +98,7 @@ class Agent:
     def __post_init__(self) -> None:
         self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
         check_hosts(self.hosts)
-        self._toolbox = Toolbox([*self.tools, *(builtin_tools() if self.builtins else control.ENDINGS)])
+        self._toolbox = Toolbox([*self.tools, *_builtins(self.builtins)])
         self._workspace = Workspace.at(self.workspace, protected=[self._home, *self.protected])
         walled = self.sandbox is not None and not self.sandbox.unsafe
         self._policy = Policy(
@@ -470,6 +471,14 @@ def _without_snapshot(store: Store, past: Trajectory) -> int | None:
     if not changed:
         return None if taken else 0
     return None if changed[-1] in taken or any(step > changed[-1] for step in taken) else changed[-1]
+
+
+def _builtins(wanted: bool | Collection[str]) -> Sequence[Tool]:
+    """The built-in tools, all or those with these names, and always those that end a run."""
+    if wanted is True:
+        return builtin_tools()
+    names = {*(wanted or ()), *(each.name for each in control.ENDINGS)}
+    return [each for each in builtin_tools() if each.name in names]
 
 
 def _found(tool: Tool, past: Trajectory) -> bool:

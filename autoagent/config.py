@@ -75,6 +75,10 @@ class Habits(Settings):
     builtins: tuple[str, ...] | None = Field(
         default=None, description="Built-in tools it knows; others are not offered. None: all."
     )
+    ranked: bool = Field(
+        default=True,
+        description="Tools that fit the goal are chosen and come first; else the first ones, in their order.",
+    )
     recall: int = Field(default=3, ge=0, description="Memories put before it at the goal and each new plan.")
     conversation: bool = Field(default=True, description="Earlier goals of a chat are shown to it.")
 

@@ -52,11 +52,7 @@ class Offer:
         most = at_most or self.habits.shown_tools
         pinned = [name for name in self.habits.pinned if name != "find_tools" or len(self.usable) - 1 > most]
         rest = Toolbox(tool for tool in self.usable if tool.name in pinned or tool.name != "find_tools")
-        shown = rest.shown_for(goal, at_most=most, pinned=pinned)
-        if self.habits.builtins is not None:  # trained with the ranking as it is
-            return shown
-        own = [tool for tool in rest if tool.name in self.own and tool.name not in shown]
-        extra = own[: (most - len(pinned)) // 2]  # who brings tools wants them seen, whatever they are called
-        free = [tool for tool in shown if tool.name not in pinned]
-        kept = free[: len(free) - max(0, len(shown) + len(extra) - most)]
-        return Toolbox([*kept, *extra, *(tool for tool in shown if tool.name in pinned)])
+        if not self.habits.ranked:
+            last = [tool for tool in rest if tool.name in pinned]
+            return Toolbox([*[tool for tool in rest if tool not in last][: most - len(last)], *last])
+        return rest.shown_for(goal, at_most=most, pinned=pinned, own=self.own)

@@ -114,9 +114,10 @@ def tasks_of(seed: int, count: int) -> Suite:
 
 def _builtin(seed: int, at_least: int) -> Suite:
     from autoagent.nano.families import FAMILIES
-    from autoagent.nano.suites import builtin
+    from autoagent.nano.suites import PER_FAMILY, builtin
 
-    return builtin(seed, per_family=-(-at_least // len(FAMILIES)) + 1)
+    scale = (-(-at_least // len(FAMILIES)) + 1) / PER_FAMILY["values"]
+    return builtin(seed, scale=scale, splits=("values",))
 
 
 def _with_noise(circle: Circle, folder: Path) -> Path:

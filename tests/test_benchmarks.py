@@ -61,3 +61,12 @@ def test_a_folder_without_the_leaderboard_is_told(tmp_path: Path) -> None:
     done = run("schemas.py", "--data", str(tmp_path))
     assert done.returncode == 2
     assert "no BFCL_*.json" in done.stderr
+
+
+@pytest.mark.slow
+def test_both_sides_of_the_embedded_models_speed_say_the_same(tmp_path: Path) -> None:
+    done = run("embedded.py", "--quick", "--out", str(tmp_path / "found.json"))
+    assert done.returncode == 0, done.stderr
+    speed = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["speed"]
+    assert speed["same"] == speed["tokens"] == 32
+    assert 1_990 <= speed["context"] <= 2_010

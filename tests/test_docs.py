@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from autoagent import events
 from autoagent.cli import main
 from autoagent.cli.commands import COMMANDS, load
+from autoagent.evals import load_suite
 from autoagent.models.versions import WEIGHTS
 from autoagent.security import Rules
 from autoagent.settings import load_settings
@@ -139,6 +140,9 @@ def test_data_is_valid(name: str, tmp_path: Path) -> None:
     for block in blocks(PAGES[name]):
         if block.language == "json":
             json.loads(block.text)
+        elif block.language == "toml" and "task" in tomllib.loads(block.text):
+            (tmp_path / "suite.toml").write_text(block.text, encoding="utf-8")
+            load_suite(tmp_path / "suite.toml")
         elif block.language == "toml" and "project" not in tomllib.loads(block.text):
             (tmp_path / "config.toml").write_text(block.text, encoding="utf-8")
             said = load_settings(tmp_path).config.permissions

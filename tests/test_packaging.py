@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -167,7 +168,9 @@ def test_pins_are_exact_and_fit_every_build_of_a_version() -> None:
 
 def test_every_library_that_is_imported_is_declared() -> None:
     providers = importlib.metadata.packages_distributions()
-    declared = {normal(re.split(r"[<>=~! \[]", line)[0]) for line in PYPROJECT["project"]["dependencies"]}
+    project = PYPROJECT["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {normal(re.split(r"[<>=~! \[]", line)[0]) for line in lines}
     missing = set()
     for name, path in package_files("*.py"):
         tops = {module.partition(".")[0] for module in imported_modules(path, name)}

@@ -22,6 +22,9 @@ GOALS = (  # together they show all tools to the model
     "List the files, read notes.txt, write, append, edit, move, delete a file, find and search files",
     "Show the table sales.csv, count, sum and sort a column, and calculate 3 * 4",
     "Convert 3 km to miles, add days to 2024-01-31, days between dates, which weekday",
+    "Count words of notes.txt, extract numbers, replace all, compare two files, sort lines, replace line 2",
+    "Join two tables, sort the table, the row with the largest value, filter rows, JSON value, count matches",
+    "Replace milk by oats in notes.txt, then delete plan.txt, then rename a.txt to b.txt, how often eggs",
     "Remember a fact, recall it from memory, retrain your own model on verified runs",
 )
 
@@ -87,5 +90,6 @@ def test_every_plan_and_every_call_of_a_random_model_parses_and_validates(
             assert names, f"no call in {step.reply.text!r}"
             called.update(names)
             steps += 1
-    assert len(reachable & set(called)) >= len(reachable) - 4, f"called: {called}"  # which ones is chance
+    most = len(reachable) * 5 // 6  # which ones is chance
+    assert len(reachable & set(called)) >= most, f"called: {called}"
     assert len([run for run in Store(tmp_path / "home").runs() if run.parent is None]) == plans

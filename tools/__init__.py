@@ -31,8 +31,12 @@ def builtin_tools() -> list[Tool]:
         memory,
         records,
         tables,
+        text,
         web,
     )
 
-    groups = (files, lines, tables, records, calculator, convert, memory, execute, web, finetune, control)
+    groups = (
+        *(files, lines, text, tables, records, calculator, convert),
+        *(memory, execute, web, finetune, control),
+    )
     return [each for group in groups for each in group.TOOLS]

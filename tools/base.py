@@ -93,9 +93,16 @@ class Tool:
         arguments: Mapping[str, Any],
         effects: tuple[Effect, ...] = ("read",),
     ) -> Tool:
-        """A tool not written as a function: ``arguments`` maps names to types, all of them required."""
+        """A tool not written as a function.
+
+        Args:
+            arguments: By name, the type of a required one, or (type, default, help); ``...`` is no default.
+        """
         made = cls.__new__(cls)
-        model = _model(name, {argument: (kind, ..., None) for argument, kind in arguments.items()})
+        parts = {
+            key: kind if isinstance(kind, tuple) else (kind, ..., None) for key, kind in arguments.items()
+        }
+        model = _model(name, parts)
         made._set_up(function, name, description, model, effects)
         return made
 

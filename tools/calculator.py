@@ -17,7 +17,10 @@ _MOST_DIGITS = 100_000  # of a power; more would take minutes
 @tool(
     hints=(
         "compute work out how much plus minus times divided by over percent multiply divide "
-        "subtract add sum up product evaluate make equal 12 * 7 + 3"
+        "subtract add sum up product evaluate make equal 12 * 7 + 3 half third quarter twice double triple "
+        "square root squared average mean difference between larger bigger greater smaller lower less more "
+        "increase decrease reduce take away left remain still gone lose each cost costs pay price change "
+        "total together altogether combined share split get per day hour km speed far long old area many"
     )
 )
 def calculate(expression: str) -> str:

@@ -50,7 +50,10 @@ def find_tools(query: str, *, ctx: Context) -> str:
 @tool(
     effects=(),
     needs="delegate",
-    hints="sub-agent helper subtask part of the work on its own separately independent",
+    hints=(
+        "sub-agent helper assistant delegate hand over pass on leave to somebody else split off subtask part "
+        "of the work on its own separately independent don't do it yourself"
+    ),
 )
 def delegate(goal: str, tools: list[str] | None = None, *, ctx: Context) -> str:
     """Let a helper reach a smaller goal; tools names those it may use."""

@@ -51,37 +51,41 @@ def read_file(path: str, *, ctx: Context) -> str:
     effects=("write",),
     hints=(
         "text new replace create make put save store note called with that says containing it "
-        "result answer to into notes.txt"
+        "result answer to into jot leave drop dump record hold keep out of notes.txt"
     ),
 )
 def write_file(path: str, content: str, *, ctx: Context) -> str:
     """Write a file."""
-    _store(ctx, path, content if content.endswith("\n") or not content else content + "\n")
+    store_text(ctx, path, content if content.endswith("\n") or not content else content + "\n")
     return f"Wrote {path}."
 
 
 @tool(
-    effects=("write",), hints="append end text put write note item at end add it result answer to notes.txt"
+    effects=("write",),
+    hints=(
+        "append end text put write note item at end add it result answer to tack stick attach extend below "
+        "last line notes.txt"
+    ),
 )
 def append_file(path: str, content: str, *, ctx: Context) -> str:
     """Add a line to a file."""
-    before = _raw_text(ctx, path) if ctx.workspace.path(path).exists() else ""
+    before = raw_text(ctx, path) if ctx.workspace.path(path).exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"
-    _store(ctx, path, before + content.rstrip("\n") + "\n")
+    store_text(ctx, path, before + content.rstrip("\n") + "\n")
     return f"Added to {path}."
 
 
 @tool(effects=("write",), hints="change swap substitute correct for with notes.txt")
 def edit_file(path: str, old: str, new: str, *, ctx: Context) -> str:
     """Replace text in a file."""
-    text = _raw_text(ctx, path)
+    text = raw_text(ctx, path)
     if "\r\n" in text:  # the model was shown the text without the \r
         old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
     found = text.count(old) if old else 0
     if found != 1:
         raise ToolError(f"{old!r} stands {found} times in {path}; name a piece that stands there once")
-    _store(ctx, path, text.replace(old, new))
+    store_text(ctx, path, text.replace(old, new))
     return f"Changed {path}."
 
 
@@ -120,7 +124,12 @@ def delete_file(path: str, *, ctx: Context) -> str:
     return f"Deleted {path}."
 
 
-@tool(hints="find search for where is locate did I put stored path folder which notes.txt")
+@tool(
+    hints=(
+        "find search for where is locate did I put stored path folder which hunt track down lost somewhere "
+        "look for notes.txt"
+    )
+)
 def find_file(name: str, *, ctx: Context) -> str:
     """Find a file by name."""
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
@@ -156,11 +165,11 @@ def read_text(ctx: Context, name: str) -> str:
     Raises:
         ToolError: there is no such file, or it is not UTF-8 text.
     """
-    text = _raw_text(ctx, name).removeprefix("\ufeff")
+    text = raw_text(ctx, name).removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _raw_text(ctx: Context, name: str) -> str:
+def raw_text(ctx: Context, name: str) -> str:
     path = ctx.workspace.path(name)
     if path.is_dir():
         raise ToolError(f"{name} is a folder, not a file")
@@ -186,7 +195,7 @@ def _refuse_kept(*names: str) -> None:
             raise ToolError(f"{name} can only be read")
 
 
-def _store(ctx: Context, name: str, text: str) -> None:
+def store_text(ctx: Context, name: str, text: str) -> None:
     _refuse_kept(name)
     path = ctx.workspace.path(name)
     if path.is_dir():

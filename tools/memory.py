@@ -11,7 +11,11 @@ LONGEST = 600  # characters of one text; the observation has to hold all of them
 
 
 @tool(
-    effects=("write",), hints="remember memorize note keep in mind store never forget later future that it my"
+    effects=("write",),
+    hints=(
+        "remember memorize note keep in mind store never forget later future that it my learn by heart "
+        "don't forget next time from now on you should know hold on to take note fact learn"
+    ),
 )
 def save_memory(text: str, *, ctx: Context) -> str:
     """Save a fact to memory."""
@@ -25,7 +29,8 @@ def save_memory(text: str, *, ctx: Context) -> str:
 @tool(
     hints=(
         "what did I tell you about do you remember remind me know look in check search your from "
-        "earlier before my"
+        "earlier before my memory told gave given said last time once forgot again was stored kept "
+        "you know take get fetch value"
     )
 )
 def recall_memory(query: str, *, ctx: Context) -> str:

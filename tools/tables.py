@@ -1,21 +1,30 @@
-"""CSV tables: look at one, and work out a figure of a column."""
+"""CSV tables: look at one, work out a figure of a column, sort one."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Literal
 
 from autoagent.errors import ToolError
 from autoagent.tools.base import Context, tool
 from autoagent.tools.calculator import number_text
-from autoagent.tools.files import read_text
+from autoagent.tools.files import raw_text, read_text, store_text
 
 _SHOWN_ROWS = 5
 
+Order = Literal["ascending", "descending"]
 
-@tool(hints="csv columns view print preview look at header prices.csv")
+
+@tool(
+    hints=(
+        "csv columns which what has view print preview look at header value list give price cell according "
+        "to difference between more than minus plus together add subtract prices.csv"
+    )
+)
 def show_table(path: str, *, ctx: Context) -> str:
     """Show the first rows of a table."""
     header, rows = read_table(ctx, path)
@@ -36,10 +45,7 @@ def column_figure(
 ) -> str:
     """Work out a figure of a table column."""
     header, rows = read_table(ctx, path)
-    names = [name.casefold() for name in header]
-    if column.strip().casefold() not in names:
-        raise ToolError(f"{path} has no column {column}; its columns are {', '.join(header)}")
-    place = names.index(column.strip().casefold())
+    place = column_place(path, header, column)
     cells = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
     if figure == "count":
         return str(len(cells))
@@ -53,6 +59,71 @@ def column_figure(
     return number_text(round(figures[figure], 6))
 
 
+@tool(effects=("write",), hints="csv order arrange rows ascending descending alphabetically prices.csv")
+def sort_table(path: str, column: str, order: Order = "ascending", *, ctx: Context) -> str:
+    """Sort a table by a column."""
+    if path.lower().endswith((".json", ".jsonl")):
+        raise ToolError(f"{path} is JSON; only CSV and TSV tables can be sorted")
+    header, rows = read_table(ctx, path)
+    place = column_place(path, header, column)
+    places = in_order([row[place] if place < len(row) else "" for row in rows], order)
+    text = table_text([header, *(rows[number] for number in places)], delimiter_of(read_text(ctx, path)))
+    before = raw_text(ctx, path)
+    mark = "\ufeff" * before.startswith("\ufeff")
+    store_text(ctx, path, mark + (text.replace("\n", "\r\n") if "\r\n" in before else text))
+    return f"Sorted {counted(len(rows), 'row')} of {path}."
+
+
+def column_place(path: str, header: Sequence[str], column: str) -> int:
+    """Where a column stands in the header, whatever its case.
+
+    Raises:
+        ToolError: there is none; the message names those there are.
+    """
+    names = [name.casefold() for name in header]
+    if column.strip().casefold() not in names:
+        raise ToolError(f"{path} has no column {column}; its columns are {', '.join(header)}")
+    return names.index(column.strip().casefold())
+
+
+def number_of(cell: str) -> Decimal | None:
+    """A cell as a number, with a point before its decimals; None if it is none."""
+    try:
+        number = Decimal(cell.replace(" ", ""))
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() else None
+
+
+def in_order(cells: Sequence[str], order: Order) -> list[int]:
+    """The places of the cells in order: by number if all are numbers, else as words; empty ones last."""
+    filled = [place for place, cell in enumerate(cells) if cell.strip()]
+    numbers = {place: number_of(cells[place]) for place in filled}
+    if None in numbers.values():
+        keys: dict[int, Any] = {place: cells[place].strip().casefold() for place in filled}
+    else:
+        keys = dict(numbers)
+    ordered = sorted(filled, key=keys.__getitem__, reverse=order == "descending")
+    return ordered + [place for place, cell in enumerate(cells) if not cell.strip()]
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def table_text(rows: Iterable[Sequence[str]], delimiter: str) -> str:
+    """Header and rows as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def delimiter_of(text: str) -> str:
+    """What parts the cells of a CSV file: that of ``,``, ``;`` and tab which its header has most of."""
+    return max(",;\t", key=text.partition("\n")[0].count)
+
+
 def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a CSV file, its delimiter found out from ``,``, ``;`` and tab, or of a JSON list.
 
@@ -62,10 +133,8 @@ def read_table(ctx: Context, name: str) -> tuple[list[str], list[list[str]]]:
     text = read_text(ctx, name)
     if name.lower().endswith((".json", ".jsonl")):
         return _read_records(name, text)
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter_of(text)) if row]
     except csv.Error as error:
         raise ToolError(f"{name} is not a table: {error}") from None
     if not rows:
@@ -97,4 +166,4 @@ def _cell(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-TOOLS = [show_table, column_figure]
+TOOLS = [show_table, column_figure, sort_table]

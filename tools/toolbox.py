@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from autoagent.errors import InvalidCall, UsageError
@@ -49,11 +49,25 @@ class Toolbox:
         except KeyError:
             raise InvalidCall(f"there is no tool {name}; the tools are {', '.join(self._tools)}") from None
 
-    def shown_for(self, goal: str, *, at_most: int, pinned: Sequence[str] = ("finish", "decline")) -> Toolbox:
-        """The tools a run shows its model: the best for the goal first, the pinned ones last."""
+    def shown_for(
+        self,
+        goal: str,
+        *,
+        at_most: int,
+        pinned: Sequence[str] = ("finish", "decline"),
+        own: Collection[str] = (),
+    ) -> Toolbox:
+        """The tools a run shows its model: the best for the goal first, the pinned ones last.
+
+        Up to half of the places are kept for ``own`` tools: who brings some wants them seen, whatever they
+        are called.
+        """
         last = [self._tools[name] for name in pinned if name in self._tools]
-        free = [each for each in self if each not in last]
-        return Toolbox([*rank(goal, free)[: at_most - len(last)], *last])
+        ranked = rank(goal, [each for each in self if each not in last])
+        places = at_most - len(last)
+        brought = [each for each in ranked if each.name in own][: places // 2]
+        others = [each for each in ranked if each not in brought][: max(0, places - len(brought))]
+        return Toolbox([*(each for each in ranked if each in brought or each in others), *last])
 
 
 def tools_from_file(file: Path) -> list[Tool]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from autoagent import events
-from autoagent.errors import AutoagentError
+from autoagent.errors import AutoagentError, ConfigError, InvalidCall
 from autoagent.evals.task import Expected
+from autoagent.evals.words import cut
 from autoagent.events import Event
 from autoagent.goal import Check, command, expect
 from autoagent.memory import Memory
-from autoagent.trajectory import Ending, Verdict
+from autoagent.memory.runs import source_of
+from autoagent.tools import Toolbox
+from autoagent.trajectory import Ending, ToolCall, Verdict
 from autoagent.workspace import Workspace
 
-Part = Literal["ending", "answer", "files", "memory", "calls", "command"]
+Part = Literal["ending", "asks", "calls", "order", "arguments", "answer", "files", "memory", "command"]
 
 
 @dataclass(repr=False)
@@ -24,21 +29,24 @@ class TaskCheck:
     """A ``goal.Check`` that also sees how the run went: hand it every event with ``watch``.
 
     Attributes:
+        tools: Those there were; they tell that an argument left out is the same as its default.
+        done: The calls that succeeded, in order.
         missed: The parts of ``expected`` that did not hold.
         fault: Why the check itself could not be carried out; the run is then neither right nor wrong.
     """
 
     expected: Expected
     memory: Memory
+    tools: Toolbox = field(default_factory=Toolbox)
     ending: Ending | None = None
-    called: set[str] = field(default_factory=set)
+    done: list[ToolCall] = field(default_factory=list)
     missed: tuple[Part, ...] = ()
     fault: str = ""
 
     def watch(self, event: Event) -> None:
         """Note which tools succeeded and how the run ended. ``Ended`` comes before the check is run."""
         if isinstance(event, events.Observed) and event.observation.ok:
-            self.called.add(event.observation.call.name)
+            self.done.append(event.observation.call)
         elif isinstance(event, events.Ended):
             self.ending = event.ending
 
@@ -71,23 +79,50 @@ class TaskCheck:
                 yield "answer", "there was no answer"
             elif reason := _verdict(expect(self.expected.answer), workspace, answer).reason:
                 yield "answer", reason
+        yield from self._missing_calls()
         for name, content in self.expected.files.items():
             if reason := _file_reason(workspace, name, content):
                 yield "files", reason
         if self.expected.remembers is not None and not self._remembers(workspace, self.expected.remembers):
             yield "memory", f"{self.expected.remembers!r} is not in memory"
-        if absent := [name for name in self.expected.calls if name not in self.called]:
-            yield "calls", f"it did not call {', '.join(absent)} with success"
         if self.expected.command is not None:
             verdict = _verdict(command(self.expected.command), workspace, answer)
             if verdict.status != "verified":
                 yield "command", f"{self.expected.command}: {verdict.reason}"
 
+    def _missing_calls(self) -> Iterator[tuple[Part, str]]:
+        wanted, names = self.expected.calls, [call.name for call in self.done]
+        if self.expected.asks and "ask_user" not in names:
+            yield "asks", "it did not ask the user"
+        if absent := [name for name in wanted if name not in names]:
+            yield "calls", f"it did not call {', '.join(absent)} with success"
+        elif self.expected.order and not _in_order(wanted, names):
+            made = [name for name in names if name in wanted]
+            yield "order", f"it called {', then '.join(made)}, not {', then '.join(wanted)}"
+        for name, arguments in self.expected.arguments.items():
+            given = [call.arguments for call in self.done if call.name == name]
+            if not given:
+                yield "calls", f"it did not call {name} with success"
+            elif self._plain(name, arguments) not in [self._plain(name, each) for each in given]:
+                yield "arguments", f"it called {name} with {_short(given[-1])}, not {_short(arguments)}"
+
+    def _plain(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """Arguments as they are compared: read and completed as the tool does it, where it is known."""
+        if tool in self.tools:
+            try:
+                return _plain(self.tools[tool].validate(arguments))
+            except InvalidCall as misfit:
+                raise ConfigError(f"expected.arguments: {misfit}") from None
+        return _plain(arguments)
+
     def _remembers(self, workspace: Workspace, text: str) -> bool:
         fits = expect(text)
         words = " ".join(re.findall(r"\w+", text))
         found = self.memory.recall(words, max(1, self.memory.count()))
-        return any(_verdict(fits, workspace, each.text).status == "verified" for each in found)
+        said = (
+            each.text for each in found if not each.source.startswith(source_of(""))
+        )  # notes on runs are ours
+        return any(_verdict(fits, workspace, text).status == "verified" for text in said)
 
 
 def _verdict(check: Check, workspace: Workspace, answer: str) -> Verdict:
@@ -109,7 +144,26 @@ def _file_reason(workspace: Workspace, name: str, content: str | None) -> str:
     return f"{name} holds {_short(found)}, not {_short(content)}"
 
 
-def _short(text: str) -> str:
-    """A text in one line, for a reason."""
-    text = text.rstrip()
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+def _in_order(wanted: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether the wanted calls were made one after the other, others between them or not."""
+    rest = iter(names)
+    return all(name in rest for name in wanted)
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is compared: texts without case and with single spaces, numbers alike, nulls left out."""
+    if isinstance(value, str):
+        return " ".join(value.casefold().split())
+    if isinstance(value, bool):
+        return ("bool", value)  # or True would be 1
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump())
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _short(value: object) -> str:
+    """A value in one line, for a reason."""
+    text = value.rstrip() if isinstance(value, str) else repr(value)
+    return repr(cut(text)) if isinstance(value, str) else cut(text)

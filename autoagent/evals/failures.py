@@ -11,7 +11,9 @@ from autoagent.trajectory import Observation, Trajectory
 
 FailureKind = Literal[
     "wrong tool",  # the first tool called is none of the expected ones
-    "argument error",  # a call was refused or failed, and never succeeded
+    "argument error",  # a call was refused or failed, and never succeeded, or had other arguments
+    "wrong order",  # the expected tools, one before the other
+    "did not ask",
     "wrong answer",
     "wrong effect",  # files, memory, or what the check command looks at
     "early finish",  # without any action, or before an expected tool was tried
@@ -25,7 +27,8 @@ FailureKind = Literal[
 ]
 KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
-_CONTROL = {"finish", "decline"}
+_ENDINGS = {"finish", "decline"}
+_STEERING = {"plan", "find_tools"}  # no step towards the goal, nor one away from it
 _SAME_IN_A_ROW = 3  # calls with the same observation that make a run one that was stuck
 
 
@@ -37,7 +40,6 @@ def failure_kind(expected: Expected, run: Trajectory, missed: Collection[Part]) 
         run: What happened.
         missed: The parts that did not hold, from ``TaskCheck.missed``.
     """
-    actions = [seen for step in run.steps for seen in step.observations if seen.call.name not in _CONTROL]
     match run.ending:
         case "error" | "interrupted" | None:
             return "error"
@@ -52,15 +54,26 @@ def failure_kind(expected: Expected, run: Trajectory, missed: Collection[Part]) 
         case "stuck":
             return "stuck"
         case "max_steps" | "max_tokens" | "timeout":
-            return "stuck" if _went_round(actions) else "budget"
-    return _finished_wrong(expected, actions, missed)
+            return "stuck" if _went_round(_actions(run)) else "budget"
+    return _finished_wrong(expected, run, missed)
 
 
-def _finished_wrong(expected: Expected, actions: list[Observation], missed: Collection[Part]) -> FailureKind:
+def first_tool(run: Trajectory) -> str | None:
+    """The first tool it called to get on with the goal; none if it called none."""
+    names = (seen.call.name for step in run.steps for seen in step.observations)
+    return next((name for name in names if name not in _ENDINGS | _STEERING), None)
+
+
+def _finished_wrong(expected: Expected, run: Trajectory, missed: Collection[Part]) -> FailureKind:
     """The run ended as it should, but not where it should."""
+    actions = [seen for seen in _actions(run) if seen.call.name not in _STEERING]
+    if "asks" in missed:
+        return "did not ask"
     if not actions and not expected.declines:
         return "early finish"
-    if actions and expected.calls and actions[0].call.name not in expected.calls:
+    wanted = {*expected.calls, *expected.arguments}
+    helpful = {"ask_user"} if expected.asks else set()
+    if actions and wanted and actions[0].call.name not in wanted | helpful:
         return "wrong tool"
     if any(seen.detail == "denied" for seen in actions):
         return "denied"
@@ -69,7 +82,16 @@ def _finished_wrong(expected: Expected, actions: list[Observation], missed: Coll
         return "argument error"
     if "calls" in missed:
         return "early finish"
+    if "order" in missed:
+        return "wrong order"
+    if "arguments" in missed:
+        return "argument error"
     return "wrong effect" if {"files", "memory", "command"} & set(missed) else "wrong answer"
+
+
+def _actions(run: Trajectory) -> list[Observation]:
+    """What it called but the two tools that end a run."""
+    return [seen for step in run.steps for seen in step.observations if seen.call.name not in _ENDINGS]
 
 
 def _went_round(actions: list[Observation]) -> bool:

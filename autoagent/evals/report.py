@@ -1,10 +1,11 @@
-"""What an evaluation found: results, a summary by family, the comparison of two, and how they are shown."""
+"""What an evaluation found: results, a summary by family and split, and the comparison of two."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 from pydantic import Field
 
@@ -13,10 +14,8 @@ from autoagent.evals.failures import KINDS, FailureKind
 from autoagent.evals.stats import clustered_interval, mcnemar, wilson
 from autoagent.trajectory import Data, Ending, Trajectory, Verdict
 
-if TYPE_CHECKING:
-    from rich.console import Console, OverflowMethod
-
-_LOST_SHOWN = 10  # lost tasks that are listed
+_LEFT_OUT: Any = {"settings": True, "steps": {"__all__": {"reply": {"trace"}}}}  # of a trajectory
+Pair = tuple["TaskResult", "TaskResult"]  # old and new
 
 
 class TaskResult(Data):
@@ -24,7 +23,12 @@ class TaskResult(Data):
 
     task: str = Field(description="The task's id.")
     family: str
+    split: str = ""
+    tags: tuple[str, ...] = ()
     goal: str
+    expected: tuple[dict[str, Any], ...] = Field(
+        default=(), description="What had to be true, one entry for each of its goals."
+    )
     seed: int
     success: bool
     verdict: Verdict
@@ -33,10 +37,12 @@ class TaskResult(Data):
     steps: int = Field(description="Model calls after the plan.")
     tokens: int = Field(description="Tokens prefilled and generated.")
     seconds: float
+    first_tool: str | None = Field(default=None, description="The first tool it called.")
     failure: FailureKind | None = Field(default=None, description="Why it was lost; none when it was not.")
     check_error: str = Field(default="", description="Why there is no verdict; such a task is not counted.")
     run_id: str | None = Field(default=None, description="In the record, when that was kept.")
     trajectory: Trajectory | None = Field(default=None, exclude=True, repr=False)  # too large for the JSON
+    earlier: tuple[Trajectory, ...] = Field(default=(), exclude=True, repr=False)  # of the goals before
 
 
 class FamilyReport(Data):
@@ -52,64 +58,91 @@ class FamilyReport(Data):
 
 
 class Report(FamilyReport):
-    """A whole evaluation: over all tasks, and by family."""
+    """A whole evaluation: over all tasks, by family, and by split where tasks have one."""
 
     suite: str
     model: str = Field(description="Version of the model.")
     seeds: tuple[int, ...]
     generated: bool = Field(description="Whether each seed has tasks of its own.")
     seconds: float = Field(description="Wall-clock time of the evaluation.")
+    not_run: int = Field(default=0, description="Runs that were planned; above 0 when it was interrupted.")
     families: dict[str, FamilyReport]
+    splits: dict[str, FamilyReport] = Field(
+        default_factory=dict, description="Empty when no task has one; under '' the tasks without."
+    )
     results: tuple[TaskResult, ...]
 
     @property
     def interval(self) -> tuple[float, float]:
         return self.low, self.high
 
+    @property
+    def lost(self) -> dict[str, list[TaskResult]]:
+        """The lost runs by failure kind, the most frequent kind first."""
+        return {kind: [each for each in self.results if each.failure == kind] for kind in self.failures}
+
 
 class FamilyChange(Data):
-    """What changed in one family (or in all)."""
+    """What changed in one family (or in all); ``low`` to ``high`` is the 95 % interval of ``difference``."""
 
     n: int = Field(description="Pairs.")
-    wins: int = Field(description="Tasks only the new model got right.")
-    losses: int = Field(description="Tasks only the old model got right.")
+    wins: int = Field(description="Runs only the new model got right.")
+    losses: int = Field(description="Runs only the old model got right.")
     difference: float = Field(description="Success of the new model minus that of the old, -1..1.")
+    low: float = 0.0
+    high: float = 0.0
+    p: float = Field(default=1.0, description="McNemar's exact two-sided p, over tasks.")
 
 
 class Comparison(FamilyChange):
-    """Two models on the same tasks, paired; ``low`` to ``high`` is the 95 % interval of ``difference``."""
+    """Two models on the same tasks, paired."""
 
     old: str
     new: str
-    low: float
-    high: float
-    p: float = Field(description="McNemar's exact two-sided p, over tasks.")
     families: dict[str, FamilyChange]
+    splits: dict[str, FamilyChange] = Field(default_factory=dict)
 
 
 def summarize(
-    results: Sequence[TaskResult], *, suite: str, model: str, generated: bool, seconds: float
+    results: Sequence[TaskResult],
+    *,
+    suite: str,
+    model: str,
+    generated: bool,
+    seconds: float,
+    not_run: int = 0,
 ) -> Report:
-    """Count results by family.
+    """Count results by family and split.
 
     Where seeds repeat the same tasks, the intervals count tasks and not runs: a repetition is no new evidence
     about other tasks.
     """
-    families = sorted({result.family for result in results})
     return Report(
         suite=suite,
         model=model,
         seeds=tuple(sorted({result.seed for result in results})),
         generated=generated,
         seconds=seconds,
-        families={name: _count([r for r in results if r.family == name], generated) for name in families},
+        not_run=not_run,
+        families=_by(lambda each: each.family, results, generated),
+        splits=_by(lambda each: each.split, results, generated) if _split(results) else {},
         results=tuple(results),
         **dict(_count(results, generated)),
     )
 
 
-def _count(results: Iterable[TaskResult], generated: bool) -> FamilyReport:
-    results = list(results)
+def _split(results: Iterable[TaskResult]) -> bool:
+    return any(result.split for result in results)
+
+
+def _by(
+    group: Callable[[TaskResult], str], results: Sequence[TaskResult], generated: bool
+) -> dict[str, FamilyReport]:
+    names = sorted({group(result) for result in results})
+    return {name: _count([each for each in results if group(each) == name], generated) for name in names}
+
+
+def _count(results: Sequence[TaskResult], generated: bool) -> FamilyReport:
     judged = [result for result in results if not result.check_error]
     passed = sum(result.success for result in judged)
     success = passed / len(judged) if judged else 0.0
@@ -142,22 +175,42 @@ def compare(old: Report, new: Report) -> Comparison:
         )
     judged = [key for key in before if not before[key].check_error and not after[key].check_error]
     pairs = [(before[key], after[key]) for key in judged]
-    differences = [float(last.success) - float(first.success) for first, last in pairs]
-    low, high = clustered_interval(differences, [first.task for first, _ in pairs])
-    total = _change(pairs)
-    families = sorted({first.family for first, _ in pairs})
+    generated = old.generated and new.generated
+
+    def grouped(group: Callable[[TaskResult], str]) -> dict[str, FamilyChange]:
+        names = sorted({group(first) for first, _ in pairs})
+        of = {name: [pair for pair in pairs if group(pair[0]) == name] for name in names}
+        return {name: _change(some, generated) for name, some in of.items()}
+
     return Comparison(
-        **dict(total),
+        **dict(_change(pairs, generated)),
         old=old.model,
         new=new.model,
-        low=low,
-        high=high,
-        p=_p_value(pairs, generated=old.generated and new.generated),
-        families={name: _change([pair for pair in pairs if pair[0].family == name]) for name in families},
+        families=grouped(lambda each: each.family),
+        splits=grouped(lambda each: each.split) if _split(old.results) else {},
     )
 
 
-def _p_value(pairs: Sequence[tuple[TaskResult, TaskResult]], *, generated: bool) -> float:
+def _by_task(report: Report) -> dict[Hashable, TaskResult]:
+    return {(result.task, result.seed): result for result in report.results}
+
+
+def _change(pairs: Sequence[Pair], generated: bool) -> FamilyChange:
+    differences = [float(last.success) - float(first.success) for first, last in pairs]
+    wins, losses = differences.count(1.0), differences.count(-1.0)
+    low, high = clustered_interval(differences, [first.task for first, _ in pairs])
+    return FamilyChange(
+        n=len(pairs),
+        wins=wins,
+        losses=losses,
+        difference=(wins - losses) / len(pairs) if pairs else 0.0,
+        low=low,
+        high=high,
+        p=_p_value(pairs, generated=generated),
+    )
+
+
+def _p_value(pairs: Sequence[Pair], *, generated: bool) -> float:
     """McNemar's test by task: a repeated task is one win, one loss, or neither."""
     net: Counter[Hashable] = Counter()
     for first, last in pairs:
@@ -165,87 +218,19 @@ def _p_value(pairs: Sequence[tuple[TaskResult, TaskResult]], *, generated: bool)
     return mcnemar(sum(won > 0 for won in net.values()), sum(won < 0 for won in net.values()))
 
 
-def _by_task(report: Report) -> dict[Hashable, TaskResult]:
-    return {(result.task, result.seed): result for result in report.results}
+def as_json(report: Report, baseline: Report | None = None, comparison: Comparison | None = None) -> str:
+    """All of it as one JSON object, with the trajectories, but without their token ids and settings."""
+    found = _whole(report)
+    if baseline is not None:
+        found["baseline"] = _whole(baseline)
+    if comparison is not None:
+        found["comparison"] = comparison.model_dump(mode="json")
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
 
 
-def _change(pairs: Sequence[tuple[TaskResult, TaskResult]]) -> FamilyChange:
-    wins = sum(last.success and not first.success for first, last in pairs)
-    losses = sum(first.success and not last.success for first, last in pairs)
-    difference = (wins - losses) / len(pairs) if pairs else 0.0
-    return FamilyChange(n=len(pairs), wins=wins, losses=losses, difference=difference)
-
-
-def print_report(report: Report, console: Console) -> None:
-    """Show a table by family, the total, what could not be checked, and the first tasks that were lost."""
-    from rich.table import Table
-
-    table = Table(title=f"{report.suite} · {report.model}", title_justify="left")
-    table.add_column("family")
-    for name in ("passed", "success", "95 %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("lost by")
-    for name, family in report.families.items():
-        table.add_row(name, *_cells(family))
-    table.add_section()
-    table.add_row("all", *_cells(report), style="bold")
-    console.print(table)
-    if len(report.seeds) > 1 and not report.generated:
-        _say(console, f"{len(report.seeds)} seeds repeat the same tasks: intervals count tasks, not runs.")
-    _print_lost(report, console)
-    _say(console, f"{len(report.results)} runs in {report.seconds:.1f} s.")
-
-
-def _print_lost(report: Report, console: Console) -> None:
-    unjudged = [each for each in report.results if each.check_error]
-    title = f"{len(unjudged)} not counted, their check could not be carried out:"
-    _list(console, title, [f"{_name(report, each)}: {each.check_error}" for each in unjudged])
-    lost = [each for each in report.results if each.failure]
-    lines = [f"{_name(report, each)}: {each.failure}: {each.verdict.reason}" for each in lost]
-    _list(console, f"{len(lost)} lost:", lines)
-
-
-def _list(console: Console, title: str, lines: Sequence[str]) -> None:
-    if lines:
-        _say(console, title)
-        for line in lines[:_LOST_SHOWN]:
-            _say(console, f"  {line}", cut=True)
-        if len(lines) > _LOST_SHOWN:
-            _say(console, f"  … and {len(lines) - _LOST_SHOWN} more")
-
-
-def _name(report: Report, result: TaskResult) -> str:
-    return result.task + (f" (seed {result.seed})" if len(report.seeds) > 1 else "")
-
-
-def _cells(family: FamilyReport) -> tuple[str, str, str, str]:
-    lost = ", ".join(f"{count} {kind}" for kind, count in family.failures.items())
-    unchecked = f"{family.check_errors} check errors" if family.check_errors else ""
-    success = f"{family.success:.0%}" if family.n else "-"
-    return (
-        f"{family.passed}/{family.n}",
-        success,
-        f"{family.low:.0%}–{family.high:.0%}",
-        "; ".join(part for part in (lost, unchecked) if part),
-    )
-
-
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Show what changed from the old model to the new one, in all and where it changed by family."""
-    _say(console, f"{comparison.new} against {comparison.old}, {comparison.n} paired tasks:")
-    _say(
-        console,
-        f"  {comparison.difference:+.1%} (95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}), "
-        f"{comparison.wins} won, {comparison.losses} lost, McNemar p = {comparison.p:.2g}",
-    )
-    for name, change in comparison.families.items():
-        if change.wins or change.losses:
-            counts = f"{change.wins} won, {change.losses} lost of {change.n}"
-            _say(console, f"  {name}: {change.difference:+.1%}, {counts}")
-
-
-def _say(console: Console, line: str, *, cut: bool = False) -> None:
-    """Print one line as it is: ids and answers are not ours, so no markup is read in them."""
-    text = " ".join(line.splitlines())
-    overflow: OverflowMethod | None = "ellipsis" if cut else None
-    console.print(text, markup=False, highlight=False, no_wrap=cut, overflow=overflow, soft_wrap=not cut)
+def _whole(report: Report) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(report.model_dump_json())  # where NaN is null
+    for entry, result in zip(found["results"], report.results, strict=True):
+        runs = [*result.earlier, *([result.trajectory] if result.trajectory else [])]
+        entry["trajectories"] = [json.loads(run.model_dump_json(exclude=_LEFT_OUT)) for run in runs]
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,15 @@ from tempfile import TemporaryDirectory
 from autoagent import events
 from autoagent.agent import Agent
 from autoagent.config import Limits, Sampling
-from autoagent.errors import UsageError
 from autoagent.evals.check import TaskCheck
-from autoagent.evals.failures import failure_kind
-from autoagent.evals.report import Report, TaskResult, summarize
-from autoagent.evals.suite import Suite
+from autoagent.evals.environment import EnvironmentTask
+from autoagent.evals.failures import failure_kind, first_tool
+from autoagent.evals.report import TaskResult
 from autoagent.evals.task import Task
 from autoagent.goal import Goal
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Model
+from autoagent.tools import Toolbox, builtin_tools
 from autoagent.trajectory import Trajectory
 
 
@@ -32,7 +31,7 @@ def run_task(
     seed: int = 0,
     suite: str = "",
 ) -> TaskResult:
-    """Run one task and check its outcome.
+    """Run one task and check its outcome; with follow-ups, one run after the other until one goal is missed.
 
     Args:
         task: What to do, in which world, and what must be true afterwards.
@@ -50,67 +49,34 @@ def run_task(
     memory = VolatileMemory()
     for text in task.memory:
         memory.add(text)
-    check = TaskCheck(task.expected, memory)
+    episode = task.begin(memory) if isinstance(task, EnvironmentTask) else None
+    tools = list(episode.tools) if episode else [spec.build() for spec in task.tools]
+    named = {each.name for each in tools}
+    known = Toolbox([*tools, *(each for each in builtin_tools() if each.name not in named)])
+    runs: list[Trajectory] = []
     with _folder() as folder:
-        agent = Agent(
-            tools=[spec.build() for spec in task.tools],
-            model=model,
-            workspace=task.lay_out(folder / "workspace").root,
-            home=home or folder / "home",
-            limits=limits or Limits(),
-            sampling=Sampling(seed=seed),
-            memory=memory,
-            approve=lambda request: request.tool == "finetune",
-            services={"finetune": _rehearse},
-        )
-        with agent:
-            run = _watched(agent, Goal(task.goal, check, any_ending=True), check, suite)
-    return _result(task, run, check, seed).model_copy(update={"run_id": run.run_id if home else None})
-
-
-def run_suite(
-    suite: Suite | Callable[[int], Suite],
-    *,
-    model: Model,
-    seeds: int | Sequence[int] = 1,
-    home: Path | None = None,
-    limits: Limits | None = None,
-    on_result: Callable[[TaskResult], None] | None = None,
-) -> Report:
-    """Run every task of a suite with every seed, and summarize.
-
-    Args:
-        suite: Tasks, or a generator that makes other tasks of each seed.
-        model: Who does them.
-        seeds: How many (from 0), or which.
-        home: Where the runs are recorded, under the suite's name; by default the record is thrown away.
-        limits: Budgets of each run.
-        on_result: Called after each task with its result, to show progress.
-
-    Raises:
-        UsageError: there are no seeds; besides, what ``run_task`` raises.
-    """
-    began = time.monotonic()
-    chosen = range(seeds) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
-    if not chosen:
-        raise UsageError(f"--seeds {seeds}: at least one seed is needed")
-    suites = [(seed, suite if isinstance(suite, Suite) else suite(seed)) for seed in chosen]
-    results: list[TaskResult] = []
-    with _folder() as folder:
-        place = home or folder
-        for seed, each in suites:
-            for task in each.tasks:
-                result = run_task(task, model=model, home=place, limits=limits, seed=seed, suite=each.name)
-                results.append(result if home else result.model_copy(update={"run_id": None}))
-                if on_result is not None:
-                    on_result(results[-1])
-    return summarize(
-        results,
-        suite=suites[0][1].name,
-        model=model.version,
-        generated=not isinstance(suite, Suite),
-        seconds=time.monotonic() - began,
-    )
+        root = task.lay_out(folder / "workspace").root
+        for goal in task.goals:
+            check = episode.check if episode else TaskCheck(goal.expected, memory, known)
+            agent = Agent(
+                tools=tools,
+                model=model,
+                workspace=root,
+                home=home or folder / "home",
+                limits=limits or Limits(),
+                sampling=Sampling(seed=seed),
+                memory=memory,
+                builtins=task.only or True,
+                rules=task.rules,
+                approve=lambda request: request.tool == "finetune" and not request.reason,
+                services={"finetune": _rehearse},
+                ask_user=_user(goal.answers) if task.ask else None,
+            )
+            with agent:
+                runs.append(_watched(agent, Goal(goal.goal, check, any_ending=True), check, suite))
+            if runs[-1].verdict.status != "verified":
+                break
+    return _result(task, runs, check, seed).model_copy(update={"run_id": runs[-1].run_id if home else None})
 
 
 def _rehearse(note: str = "") -> str:
@@ -134,23 +100,36 @@ def _watched(agent: Agent, goal: Goal, check: TaskCheck, suite: str) -> Trajecto
     raise AssertionError("the last event of a run is Closed")
 
 
-def _result(task: Task, run: Trajectory, check: TaskCheck, seed: int) -> TaskResult:
+def _user(answers: Sequence[str]) -> Callable[[str], str]:
+    """A user who gives these answers, one after the other, and then none."""
+    left = iter(answers)
+    return lambda question: next(left, "")
+
+
+def _result(task: Task, runs: Sequence[Trajectory], check: TaskCheck, seed: int) -> TaskResult:
+    """The last run decides: it reached the last goal, or lost the one that was not reached."""
+    run = runs[-1]
     assert run.ending is not None  # a closed run has ended
     success = run.verdict.status == "verified"
     lost = not success and not check.fault
     return TaskResult(
         task=task.id,
         family=task.family,
+        split=task.split,
+        tags=task.tags,
         goal=task.goal,
+        expected=tuple(goal.expected.model_dump(mode="json", exclude_defaults=True) for goal in task.goals),
         seed=seed,
         success=success,
         verdict=run.verdict,
         ending=run.ending,
         answer=run.answer,
-        steps=len(run.acts),
-        tokens=run.counts.spent,
-        seconds=run.seconds,
-        failure=failure_kind(task.expected, run, check.missed) if lost else None,
+        steps=sum(len(each.acts) for each in runs),
+        tokens=sum(each.counts.spent for each in runs),
+        seconds=sum(each.seconds for each in runs),
+        first_tool=first_tool(run),
+        failure=failure_kind(check.expected, run, check.missed) if lost else None,
         check_error=check.fault,
         trajectory=run,
+        earlier=tuple(runs[:-1]),
     )

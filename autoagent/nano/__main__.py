@@ -1,4 +1,4 @@
-"""``python -m autoagent.nano data|train|eval|export``: the recipe of the embedded model, step by step."""
+"""``python -m autoagent.nano data|train|anneal|export|eval``: the embedded model's recipe, step by step."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import dataclasses
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
 from autoagent.errors import AutoagentError, UsageError
 
+if TYPE_CHECKING:
+    from autoagent.evals import TaskResult
+
 app = typer.Typer(
-    help="Make the embedded model from scratch: data, train, eval, export.", no_args_is_help=True
+    help="Make the embedded model from scratch: data, train, anneal, export, eval.", no_args_is_help=True
 )
 Folder = Annotated[Path, typer.Option(help="Working folder of the recipe; everything is resumed from here.")]
 WORK = Path(".nano")
@@ -26,17 +32,22 @@ def data(
     shards: Annotated[int, typer.Option(help="Shards of 4,000 episodes in all.")] = 40,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first shard.")] = 0,
-    vocabulary: Annotated[int, typer.Option(help="Token ids of a new tokenizer.")] = 1024,
+    vocabulary: Annotated[int, typer.Option(help="Token ids of a new tokenizer.")] = 1536,
     out: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
     more: Annotated[list[str] | None, typer.Option(metavar="FAMILY=FACTOR", help="Change a share.")] = None,
+    human: Annotated[
+        Path | None, typer.Option(help="Folder of data sets of human requests; see docs/nano.md.")
+    ] = None,
+    human_share: Annotated[float, typer.Option(min=0, max=1, help="Of the episodes that are those.")] = 0.3,
 ) -> None:
     """Write training shards; a tokenizer is trained first where there is none."""
-    from autoagent.nano.data import train_tokenizer, write_shards
+    from autoagent.nano.data import Mix, train_tokenizer, write_shards
 
+    mix = Mix(_factors(more or []), human, human_share)
     began = time.monotonic()
     if not (work / "tokenizer" / "tokenizer.json").exists():
         typer.echo("training the tokenizer …", err=True)
-        train_tokenizer(work / "tokenizer", vocab_size=vocabulary)
+        train_tokenizer(work / "tokenizer", vocab_size=vocabulary, mix=mix)
     made = 0
 
     def show(done: int, tokens: int) -> None:
@@ -52,7 +63,7 @@ def data(
         shards=shards,
         seed=seed,
         workers=workers,
-        more=_factors(more or []),
+        mix=mix,
         on_shard=show,
     )
 
@@ -72,34 +83,126 @@ def _factors(texts: list[str]) -> dict[str, float]:
     return factors
 
 
+Minutes = Annotated[float | None, typer.Option(help="Budget by wall clock, resumptions added up.")]
+Tokens = Annotated[int | None, typer.Option(help="Budget in tokens.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of a process; 0 measures.")]
+Processes = Annotated[int, typer.Option(help="Processes that share every batch; for a CPU.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=SHARE]",
+        help="Data inside the working folder, `shards` by default; several are mixed by share of tokens.",
+    ),
+]
+Optional = Annotated[int | None, typer.Option(help="Instead of what --size says.")]
+
+
 @app.command()
 def train(
     work: Folder = WORK,
-    minutes: Annotated[float | None, typer.Option(help="Budget by wall clock, resumptions added up.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Budget in tokens.")] = None,
-    size: Annotated[str, typer.Option(help="tiny, cpu or gpu.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 measures.")] = 0,
-    batch: Annotated[int, typer.Option(help="Tokens per update.")] = 8192,
+    minutes: Minutes = None,
+    tokens: Tokens = None,
+    size: Annotated[str, typer.Option(help="tiny, small, medium, cpu or gpu.")] = "cpu",
+    hidden: Optional = None,
+    layers: Optional = None,
+    heads: Optional = None,
+    threads: Threads = 0,
+    processes: Processes = 1,
+    batch: Annotated[int, typer.Option(help="Tokens per update, of all processes together.")] = 8192,
+    context_weight: Annotated[float, typer.Option(help="Weight of tokens not the assistant's.")] = 0.0,
+    decay: Annotated[float, typer.Option(help="Share of the budget with a falling rate.")] = 0.4,
+    seed: Annotated[int, typer.Option(help="Of the first weights and of the order of the data.")] = 0,
     name: Annotated[str, typer.Option(help="Name of the run inside the working folder.")] = "run",
-    data: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
+    data: Data = None,
 ) -> None:
-    """Train, or go on training where the last call stopped."""
+    """Train, or go on training where the last call stopped. With --decay 0, `anneal` finishes it."""
+    from autoagent.nano.runs import parse_shares
     from autoagent.nano.train import NanoTraining
     from autoagent.nano.train import train as pretrain
 
     report = pretrain(
         NanoTraining(
-            data=work / data,
+            data=parse_shares(data or ["shards"], work),
             tokenizer=work / "tokenizer",
             out=work / name,
             size=size,
+            hidden=hidden,
+            layers=layers,
+            heads=heads,
             minutes=minutes,
             tokens=tokens,
             threads=threads,
+            processes=processes,
             batch_tokens=batch,
+            context_weight=context_weight,
+            decay=decay,
+            seed=seed,
         )
     )
     typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
+
+
+@app.command()
+def anneal(
+    start: Annotated[str, typer.Option("--from", help="Name of the run to go on from; it stays as it is.")],
+    work: Folder = WORK,
+    name: Annotated[str, typer.Option(help="Name of the new run inside the working folder.")] = "annealed",
+    minutes: Minutes = None,
+    tokens: Tokens = None,
+    peak: Annotated[
+        float | None,
+        typer.Option(help="First rate, as a share of that run's highest; where it stands by default."),
+    ] = None,
+    threads: Threads = 0,
+    processes: Processes = 1,
+    data: Data = None,
+) -> None:
+    """Go on from the last checkpoint of a run, in a new one, while the rate falls to 0."""
+    from autoagent.nano.runs import parse_shares
+    from autoagent.nano.train import anneal as finish
+
+    report = finish(
+        work / start,
+        work / name,
+        peak=peak,
+        data=parse_shares(data or ["shards"], work),
+        minutes=minutes,
+        tokens=tokens,
+        threads=threads,
+        processes=processes,
+    )
+    typer.echo(json.dumps(dataclasses.asdict(report), indent=2))
+
+
+@app.command()
+def gpu(
+    work: Folder = Path(".nano-gpu"),
+    minutes: Annotated[float, typer.Option(help="Wall-clock time of this call.")] = 9.0,
+    last: Annotated[bool, typer.Option("--last", help="Anneal and export in this call.")] = False,
+    size: Annotated[str, typer.Option(help="tiny, small, medium, cpu or gpu.")] = "gpu",
+    batch: Annotated[int, typer.Option(help="Tokens per update.")] = 98_304,
+    human: Annotated[Path | None, typer.Option(help="Folder of data sets of human requests.")] = None,
+) -> None:
+    """Data, training and export on one GPU in a call that ends in time; several calls add up."""
+    from autoagent.nano.gpu import GpuRecipe, run
+
+    recipe = GpuRecipe(work=work, minutes=minutes, last=last, size=size, batch_tokens=batch, human=human)
+    typer.echo(json.dumps(dataclasses.asdict(run(recipe)), indent=2))
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[str], typer.Argument(help="Names of runs inside the working folder.")],
+    out: Annotated[Path, typer.Option(help="Picture to write, .svg or .png.")],
+    work: Folder = WORK,
+    minutes: Annotated[bool, typer.Option("--minutes", help="By minutes instead of tokens.")] = False,
+) -> None:
+    """Draw the loss of runs, one line each."""
+    from autoagent.nano.curves import draw, loss_curve
+
+    axis: Literal["tokens", "minutes"] = "minutes" if minutes else "tokens"
+    draw({name: loss_curve(work / name, axis) for name in runs}, out, axis=axis)
+    typer.echo(f"wrote {out}", err=True)
 
 
 @app.command()
@@ -123,27 +226,51 @@ def evaluate(
         Path | None, typer.Argument(help="Model folder; the shipped weights by default.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Instances of the suite, each with other names and values.")] = 3,
-    per_family: Annotated[int, typer.Option(help="Tasks a family and seed.")] = 12,
+    first: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    scale: Annotated[float, typer.Option(help="Times the usual number of tasks; 0: one of each.")] = 1.0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Tasks at a time.")] = 1,
+    unranked: Annotated[
+        bool, typer.Option("--unranked", help="Without the ranking's help: tools at random, in no order.")
+    ] = False,
+    human: Annotated[
+        Path | None, typer.Option(help="What benchmarks/human.py measured (--out), for the card.")
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="Write the model card here.")] = None,
 ) -> None:
     """Measure a model on the builtin suite, and write its card."""
     from rich.console import Console
 
     from autoagent.evals import print_report, run_suite
-    from autoagent.models.load import load_model
     from autoagent.nano.card import write_card
+    from autoagent.nano.habits import HABITS, unranked_copy
     from autoagent.nano.suites import builtin
 
-    report = run_suite(
-        lambda seed: builtin(seed, per_family=per_family),
-        model=load_model(model or "embedded"),
-        seeds=seeds,
-        on_result=lambda result: print("." if result.success else "x", end="", file=sys.stderr, flush=True),
-    )
+    with TemporaryDirectory(prefix="autoagent-eval-") as scratch:
+        name = str(model or "embedded")
+        if unranked:
+            name = str(unranked_copy(model, Path(scratch)))
+        tasks = partial(builtin, scale=scale, among=HABITS.shown_tools if unranked else 0)
+        chosen = range(first, first + seeds)
+        report = run_suite(tasks, model=name, seeds=chosen, jobs=jobs, on_result=_dot)
     print(file=sys.stderr)
     print_report(report, Console())
     if card is not None:
-        write_card(report, card)
+        write_card(report, card, human)
+
+
+def _dot(result: TaskResult) -> None:
+    print("." if result.success else "x", end="", file=sys.stderr, flush=True)
+
+
+@app.command()
+def rank(
+    out: Annotated[Path, typer.Argument(help="File to write; the shipped one is tools/learned.json.")],
+    examples: Annotated[int, typer.Option(help="Goals of each family.")] = 300,
+) -> None:
+    """Learn which wordings ask for which built-in tool: it decides what a model is shown."""
+    from autoagent.nano.ranking import learn
+
+    typer.echo(f"the right tools come first in {learn(out, each=examples):.1%} of fresh goals", err=True)
 
 
 def main() -> None:
@@ -151,6 +278,11 @@ def main() -> None:
         app()
     except AutoagentError as error:
         typer.echo(f"autoagent.nano: error: {error}", err=True)
+        raise SystemExit(2) from None
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in wrong["loc"]).replace("_", "-")
+        typer.echo(f"autoagent.nano: error: {name}: {wrong['msg']}", err=True)
         raise SystemExit(2) from None
 
 

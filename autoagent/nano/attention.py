@@ -18,11 +18,16 @@ ROWS = 128  # queries in a block
 GROUP = 24  # pairs of sequence and head in a block
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attend to the past: q, k and v are (B, H, T, D), and so is the result."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    out: Tensor = _in_blocks(q, k, v)
+    return out
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     flat = [x.reshape(-1, *x.shape[-2:]) for x in (q, k, v)]  # (N, T, D), N = B H
     out: Tensor = _Blocks.apply(flat[0] * q.shape[-1] ** -0.5, flat[1], flat[2])  # type: ignore[no-untyped-call]
     return out.view(q.shape)

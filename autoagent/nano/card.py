@@ -3,32 +3,70 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from autoagent.evals import Report
-from autoagent.nano.families import FAMILIES
+from autoagent.nano.families import FAMILIES, SPLITS
 from autoagent.prompts import prompt_hash
 
+_SPLITS = {
+    "seen": "words, wordings, tools and combinations of training, in new goals",
+    "values": "names, values, words and files that training never saw (as in all rows below)",
+    "wordings": "wordings held out as whole patterns",
+    "combinations": "orders of steps held out",
+    "tools": "custom tools of held-out words: name, description and arguments",
+}
 
-def write_card(report: Report, folder: Path) -> None:
-    """Write ``README.md`` (for people) and ``measured.json`` (for programs) into a model folder."""
+
+def write_card(report: Report, folder: Path, human: Path | None = None) -> None:
+    """Write ``README.md`` (for people) and ``measured.json`` (for programs) into a model folder.
+
+    Args:
+        report: Of the builtin suite.
+        folder: Of the model that was measured.
+        human: What ``benchmarks/human.py --out`` wrote, if human requests were measured.
+    """
+    people = _people(json.loads(human.read_text(encoding="utf-8"))) if human else {}
     facts = {
         "suite": report.suite,
         "seeds": list(report.seeds),
         "tasks": report.n,
         "success": round(report.success, 4),
         "interval": [round(report.low, 4), round(report.high, 4)],
+        "splits": {
+            name: {
+                "n": split.n,
+                "success": round(split.success, 4),
+                "interval": [round(split.low, 4), round(split.high, 4)],
+            }
+            for name, split in report.splits.items()
+        },
         "families": {
             name: {"n": family.n, "success": round(family.success, 4), "failures": dict(family.failures)}
             for name, family in report.families.items()
         },
         "failures": dict(report.failures),
+        "human": people,
         "prompts": prompt_hash(folder),
         "model": report.model,
     }
     (folder / "measured.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_text(report, _config(folder)), encoding="utf-8")
+    (folder / "README.md").write_text(_text(report, _config(folder), people), encoding="utf-8")
+
+
+def _people(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's figures and the ranking's, by side of the intents."""
+    return {
+        intents: {
+            "tool": found[intents]["figures"]["model"]["tool"],
+            "exact": found[intents]["figures"]["model"]["exact"],
+            "ranking": found[intents]["figures"]["ranking"]["tool"],
+        }
+        for intents in ("seen", "held out")
+    }
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -39,13 +77,8 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _text(report: Report, config: dict[str, Any]) -> str:
+def _text(report: Report, config: dict[str, Any], people: dict[str, Any]) -> str:
     training = config.get("training", {})
-    rows = "\n".join(
-        f"| {name} | {family.n} | {family.success:.0%} | {family.low:.0%} to {family.high:.0%} "
-        f"| {', '.join(f'{kind} {count}' for kind, count in family.failures.items()) or '–'} |"
-        for name, family in report.families.items()
-    )
     parameters, tokens = training.get("parameters", 0) / 1e6, training.get("tokens", 0) / 1e6  # millions
     return f"""# The embedded model
 
@@ -53,24 +86,80 @@ A decoder of {config["hidden_size"]} features, {config["num_hidden_layers"]} lay
 {config["vocab_size"]:,} token ids (Qwen3 configuration, {parameters:.1f}M parameters), trained from
 scratch on {tokens:.0f}M tokens of runs of a scripted expert that works through autoagent's own loop and
 tools. It knows nothing but how to use tools; everything it answers comes from them. Recipe:
-`python -m autoagent.nano` (see docs/nano.md). Licence: Apache-2.0, like the rest of the repository. No
-outside data went into it but the words of Python's own help topics.
+`python -m autoagent.nano` (see docs/nano.md). Licence: Apache-2.0, like the rest of the repository.
 
 ## What was measured
 
-`autoagent eval builtin --seeds {len(report.seeds)}`: {report.n} goals in words, names, values and files that
-training never saw (a fifth of all words is held out by hash), in the wordings of training; greedy, default
-settings. **{report.success:.1%}** reached their goal (95 % interval {report.low:.1%} to {report.high:.1%}).
+`autoagent eval builtin --seeds {len(report.seeds)}`: {report.n} goals, greedy, default settings.
+**{report.success:.1%}** reached their goal (95 % interval {report.low:.1%} to {report.high:.1%}).
 
-| family | n | success | 95 % interval | failures by kind |
+| split | what is new in it | n | success | 95 % interval |
 |---|---|---|---|---|
-{rows}
+{_split_rows(report)}
 
+By family: successes of n, over all seeds.
+
+| family | {" | ".join(SPLITS)} | failures by kind |
+|---|{"---|" * len(SPLITS)}---|
+{_family_rows(report)}
+{_human_part(people)}
 ## What it cannot do
 
-Goals outside these {len(FAMILIES)} families, goals of more than two steps, and wordings far from those it was
-trained on. Texts with signs that were rare in training (mixed quotes, `$`, backticks, other scripts) can
-send it into repeating itself until the budget ends. It often declines what it cannot do, and sometimes does
-something wrong instead: give a `--check` or `--expect` where it matters. A larger model of your own is one
-flag away: `--model FOLDER`.
+Goals outside these {len(FAMILIES)} families, and wordings far from those it was trained on. It has no
+knowledge of the world. It often declines what it cannot do, and sometimes does something wrong instead: give
+a `--check` or `--expect` where it matters. A larger model of your own is one flag away: `--model FOLDER`.
+
+## Data
+
+Goals, worlds and words were generated. For wordings of people, training used requests of these data sets
+(the training parts of four fifths of their intents), with tools invented for them:
+NLU-Evaluation-Data ("hwu64": X. Liu, A. Eshghi, P. Swietojanski, V. Rieser; CC-BY-4.0),
+clinc150 (S. Larson et al.; CC-BY-3.0), snips (A. Coucke et al., Sonos; CC0). English words are from Python's
+own help topics, from these requests, and from tldr-pages (the tldr-pages contributors; CC-BY-4.0).
 """
+
+
+def _split_rows(report: Report) -> str:
+    return "\n".join(
+        f"| {name} | {about} | {split.n} | {split.success:.1%} | {split.low:.1%} to {split.high:.1%} |"
+        for name, about in _SPLITS.items()
+        if (split := report.splits.get(name))
+    )
+
+
+def _family_rows(report: Report) -> str:
+    counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    for each in report.results:
+        if not each.check_error:
+            counts[each.family, each.split].append(each.success)
+    rows = []
+    for name, family in report.families.items():
+        cells = [
+            f"{sum(done)}/{len(done)}" if (done := counts.get((name, split))) else "" for split in SPLITS
+        ]
+        kinds = ", ".join(f"{kind} {count}" for kind, count in family.failures.items()) or "–"
+        rows.append(f"| {name} | {' | '.join(cells)} | {kinds} |")
+    return "\n".join(rows)
+
+
+def _human_part(people: dict[str, Any]) -> str:
+    if not people:
+        return ""
+    rows = "\n".join(
+        f"| intents {intents} | {_rate(each['tool'])} | {_rate(each['exact'])} | {_rate(each['ranking'])} |"
+        for intents, each in people.items()
+    )
+    return f"""
+## Requests of people
+
+`benchmarks/human.py`: test requests of hwu64, clinc150 and snips, six invented tools each, two of the others
+from the same scenario. A fifth of the intents is held out entirely.
+
+| | right tool first | exact call (requests with slots) | right tool by the ranking alone |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _rate(figure: Mapping[str, float]) -> str:
+    return f"{figure['rate']:.1%} ({figure['low']:.1%} to {figure['high']:.1%}, n={figure['requests']})"

@@ -8,38 +8,71 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoagent.nano.datasheet import stamp
 from autoagent.nano.expert import Demonstration, NotShown, demonstrate
 from autoagent.nano.families import FAMILIES, Episode, Maker
+from autoagent.nano.habits import HABITS
 
 SHARD_EPISODES = 4_000
+_FEWER, _FEWEST = 0.4, 5  # of the demonstrations show fewer tools than a run, though so many at least
 
 
-def training_episode(rng: random.Random, more: Mapping[str, float] | None = None) -> tuple[str, Episode]:
-    """A family drawn by its share, and one of its episodes, in words of the training side.
+@dataclass(frozen=True)
+class Mix:
+    """What training data are made of.
 
-    ``more`` multiplies the share of the families it names.
+    Attributes:
+        more: Factors by family, for shares other than the usual.
+        human: Folder of data sets of human requests (see ``human``), if any; their words are used, too.
+        human_share: Of the episodes that are human requests.
     """
+
+    more: Mapping[str, float] = field(default_factory=dict)
+    human: Path | None = None
+    human_share: float = 0.3
+
+    def told(self) -> dict[str, Any]:
+        """For the record; where the data sets lie is nobody's business."""
+        people = self.human_share if self.human is not None else 0.0
+        return {"more": dict(sorted(self.more.items())), "human_share": people}
+
+
+def training_episode(rng: random.Random, mix: Mix = Mix()) -> tuple[str, Episode]:  # frozen
+    """A family drawn by its share, and one of its episodes, on the training side of all splits."""
+    words: tuple[str, ...] = ()
+    if mix.human is not None:
+        from autoagent.nano.requests import HumanData
+
+        people = HumanData.of(mix.human)
+        words = people.words
+        if rng.random() < mix.human_share:
+            return "human", people.episode(rng)
     names = list(FAMILIES)
-    name = rng.choices(names, [FAMILIES[each][1] * (more or {}).get(each, 1) for each in names])[0]
-    return name, FAMILIES[name][0](Maker.of(rng, held_out=False))
+    name = rng.choices(names, [FAMILIES[each].share * mix.more.get(each, 1) for each in names])[0]
+    return name, FAMILIES[name].make(Maker.of(rng, more=words))
 
 
-def demonstrations(seed: str, count: int, more: Mapping[str, float] | None = None) -> Iterator[Demonstration]:
-    """``count`` demonstrations, the same for a seed. Goals whose tool the ranking misses are left out."""
+def demonstrations(seed: str, count: int, mix: Mix = Mix()) -> Iterator[Demonstration]:  # frozen
+    """``count`` demonstrations, the same for a seed. Goals whose tool the ranking misses are left out.
+
+    Most show as many tools as a run does, the others fewer, so that both are known.
+    """
     rng = random.Random(seed)
     scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # in memory: 10x faster
     with tempfile.TemporaryDirectory(dir=scratch, prefix="autoagent-") as folder:
         made = 0
         while made < count:
-            _, episode = training_episode(rng, more)
+            _, episode = training_episode(rng, mix)
+            shown = rng.randint(_FEWEST, HABITS.shown_tools - 1) if rng.random() < _FEWER else None
             try:
-                yield demonstrate(episode, Path(folder) / "world", rng=rng)
+                yield demonstrate(episode, Path(folder) / "world", rng=rng, shown=shown)
             except NotShown:
                 continue
             made += 1
@@ -72,15 +105,28 @@ def encode(text: str, tokenizer: Any) -> tuple[list[int], list[int]]:
     return ids, mask
 
 
-def train_tokenizer(out: Path, *, vocab_size: int = 1024, episodes: int = 12_000) -> None:
+def train_tokenizer(
+    out: Path,
+    *,
+    vocab_size: int = 1536,
+    digits: int = 1,
+    episodes: int = 12_000,
+    mix: Mix = Mix(),  # frozen
+) -> None:
     """Learn the tokenizer from what demonstrations say, and write its folder."""
     from autoagent.nano.tokenizer import build_tokenizer
 
-    build_tokenizer(_sayings(episodes), out, vocab_size=vocab_size)
+    build_tokenizer(_sayings(episodes, mix), out, vocab_size=vocab_size, digits=digits)
 
 
-def _sayings(episodes: int) -> Iterator[str]:
-    for demonstration in demonstrations("tokenizer", episodes):
+def _sayings(episodes: int, mix: Mix) -> Iterator[str]:
+    if mix.human is not None:
+        from autoagent.nano.human import is_held_out_intent, requests
+
+        for each in requests(mix.human):
+            if each.part == "train" and not is_held_out_intent(each.source, each.intent):
+                yield each.text
+    for demonstration in demonstrations("tokenizer", episodes, mix):
         for message in demonstration.messages:
             yield message.content
             for call in message.calls:
@@ -94,7 +140,7 @@ def write_shards(
     shards: int,
     seed: int = 0,
     workers: int = 1,
-    more: Mapping[str, float] | None = None,
+    mix: Mix = Mix(),  # frozen
     on_shard: Callable[[int, int], None] = lambda done, tokens: None,
 ) -> None:
     """Write ``shards`` shards of 4,000 episodes; those there are kept, so it can be stopped and resumed.
@@ -105,12 +151,12 @@ def write_shards(
         shards: How many there shall be in the end.
         seed: Of the first shard; each shard adds its number.
         workers: Processes.
-        more: Factors by family, for shares other than the usual.
+        mix: What they are made of.
         on_shard: Called with the number of shards done and the tokens of the newest one.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    stamp(out, tokenizer_folder, {"seed": seed} | mix.told())
     jobs = [
-        (tokenizer_folder, out / f"shard-{number:05d}.npz", f"{seed}-{number}", more)
+        (tokenizer_folder, out / f"shard-{number:05d}.npz", f"{seed}-{number}", mix)
         for number in range(shards)
         if not (out / f"shard-{number:05d}.npz").exists()
     ]
@@ -121,16 +167,16 @@ def write_shards(
             on_shard(done, tokens)
 
 
-def _write_shard(job: tuple[Path, Path, str, Mapping[str, float] | None]) -> int:
+def _write_shard(job: tuple[Path, Path, str, Mix]) -> int:
     from transformers import AutoTokenizer
 
-    tokenizer_folder, file, seed, more = job
+    tokenizer_folder, file, seed, mix = job
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     encoded = [
-        encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES, more)
+        encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES, mix)
     ]
     arrays = pack(encoded)
-    partial = file.with_name(f".partial-{file.name}")  # a name no trainer picks up
+    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")  # no trainer picks it up
     np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own options
     partial.replace(file)
     return int(arrays["ids"].size)

@@ -8,19 +8,22 @@ from __future__ import annotations
 import datetime
 import random
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoagent.config import Limits
 from autoagent.conversation import opening_messages
+from autoagent.evals.task import Task
 from autoagent.loop import Loop
 from autoagent.memory.volatile import VolatileMemory
+from autoagent.models.grammar import LONGEST_TEXT
 from autoagent.models.protocol import Expect, Json, ToolSchema
-from autoagent.models.scripted import Line, ScriptedModel
-from autoagent.nano.families import DECLINE, Episode
-from autoagent.nano.habits import HABITS, PROMPTS, known_builtins
+from autoagent.models.scripted import Line, ScriptedSession
+from autoagent.nano.families import Episode
+from autoagent.nano.habits import FOLDER, HABITS, PROMPTS, known_builtins
+from autoagent.plan import MOST_SUB_GOALS
 from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import Message, ToolCall
 
@@ -40,9 +43,21 @@ class NotShown(Exception):
 
 
 def demonstrate(
-    episode: Episode, folder: Path, *, rng: random.Random, limits: Limits | None = None
+    episode: Episode,
+    folder: Path,
+    *,
+    rng: random.Random,
+    limits: Limits | None = None,
+    shown: int | None = None,
 ) -> Demonstration:
     """Let the expert do the episode in ``folder`` (emptied first).
+
+    Args:
+        episode: What to do; its helpers do their parts in the same folder.
+        folder: The workspace.
+        rng: For the date, and what a rehearsed training says.
+        limits: Of the run.
+        shown: How many tools the model is shown; by default as many as at run time.
 
     Raises:
         NotShown: a tool it needs is not among those the ranker shows for the goal.
@@ -52,48 +67,136 @@ def demonstrate(
     memory = VolatileMemory()
     for text in episode.task.memory:
         memory.add(text)
-    limits = limits or Limits()
-    everything = Toolbox([*(spec.build() for spec in episode.task.tools), *known_builtins()])
-    shown = everything.shown_for(episode.task.goal, at_most=HABITS.shown_tools, pinned=HABITS.pinned)
-    missing = [action.tool for action in episode.actions if action.tool not in shown]
-    if missing:
-        raise NotShown(missing[0])
+    return _work(episode, Context(workspace=workspace, memory=memory), rng, limits or Limits(), shown)
+
+
+def offered(task: Task, most: int | None = None, *, helper: bool = False) -> Toolbox:
+    """The tools that a run of a task is shown, as the agent picks them; helpers have no helpers."""
+    there = {*task.only, "finish", "decline"}
+    absent = {name for name, gone in (("ask_user", not task.ask), ("delegate", helper)) if gone}
+    known = [
+        tool for tool in known_builtins() if tool.name not in absent and (not task.only or tool.name in there)
+    ]
+    own = [spec.build() for spec in task.tools]
+    return Toolbox([*own, *known]).shown_for(
+        task.goal,
+        at_most=most or HABITS.shown_tools,
+        pinned=HABITS.pinned,
+        own=[each.name for each in own],
+    )
+
+
+def _work(
+    episode: Episode,
+    world: Context,
+    rng: random.Random,
+    limits: Limits,
+    most: int | None,
+    *,
+    helper: bool = False,
+) -> Demonstration:
+    """One run of the expert in a world."""
+    task = episode.task
+    shown = offered(task, most, helper=helper)
+    for action in episode.actions:
+        if action.tool not in shown:
+            raise NotShown(action.tool)
     schemas = [tool.schema for tool in shown]
-    opening = opening_messages(episode.task.goal, PROMPTS, today=_some_day(rng))
-    session = ScriptedModel(_Expert(episode, shown)).open(opening, schemas)
-    context = Context(workspace=workspace, memory=memory, services={"finetune": lambda note: _trained(rng)})
+    opening = opening_messages(task.goal, PROMPTS, today=_some_day(rng))
+    session = Expert(episode).open(opening, schemas)
+    answers, helpers = iter(task.answers), iter(episode.helpers)
+
+    def delegate(goal: str, tools: Sequence[str]) -> str:
+        helped = _work(next(helpers), replace(world, services={}), rng, limits, most, helper=True)
+        return helped.answer
+
+    services: dict[str, Callable[..., object]] = {
+        "finetune": lambda note: _trained(rng),
+        "ask_user": lambda question: next(answers, ""),
+        "delegate": delegate,
+    }
     loop = Loop(
-        session=session, tools=shown, context=context, limits=limits, policy=_permissive(), prompts=PROMPTS
+        session=session,
+        tools=shown,
+        context=replace(world, services=services),
+        limits=limits,
+        policy=_permissive(),
+        prompts=PROMPTS,
     )
     for _ in loop.events():
         pass
     return Demonstration(tuple(session.messages), tuple(schemas), str(loop.ending), loop.answer or "")
 
 
+class Expert:
+    """The expert as a model, for one episode, its helpers and what is asked later: it can run in an agent.
+
+    ``sessions`` are those that were opened, in order.
+    """
+
+    window = 4096
+    version = "expert"
+    folder = FOLDER  # whose habits it has
+
+    def __init__(self, episode: Episode) -> None:
+        every = [episode, *episode.later]
+        self._episodes = {each.task.goal: each for one in every for each in (one, *one.helpers)}
+        self.sessions: list[ScriptedSession] = []
+
+    def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> ScriptedSession:
+        """Begin the episode whose goal the messages end with."""
+        goal = messages[-1].content.removeprefix(PROMPTS.render("goal", goal="").strip()).strip()
+        descriptions = {each["function"]["name"]: each["function"]["description"] for each in tools}
+        lines = _Lines(self._episodes[goal], descriptions)
+        self.sessions.append(ScriptedSession(lines, list(messages), list(tools)))
+        return self.sessions[-1]
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+
 @dataclass
-class _Expert:
-    """Writes the lines of the script: plan, one call for each sub-goal, then finish or decline."""
+class _Lines:
+    """The lines of the script: plan, one call for each action, then finish or decline."""
 
     episode: Episode
-    shown: Toolbox
+    descriptions: dict[str, str]
 
     def __call__(self, messages: Sequence[Message], expect: Expect) -> Line:
         actions = self.episode.actions
         if isinstance(expect, Json):
-            return [
-                self.shown[name].description for name in ([action.tool for action in actions] or ["decline"])
-            ]
+            planned = [action.tool for action in actions if action.planned]
+            return [self._description(name) for name in planned or ["decline"]][:MOST_SUB_GOALS]
         seen = [message.content for message in messages if message.role == "tool"]
-        if not actions:
-            return self._call(1, "decline", {"reason": DECLINE})
         if len(seen) < len(actions):
             action = actions[len(seen)]
-            return self._call(len(seen) + 1, action.tool, action.resolve(seen))
-        return "", ToolCall(name="finish", arguments={"answer": self.episode.answer(seen)})
+            number = max(1, sum(each.planned for each in actions[: len(seen) + 1]))
+            because = action.because(seen)
+            return self._call(number, action.tool, action.resolve(seen), because)
+        if self.episode.declines:
+            number = max(1, sum(each.planned for each in actions))
+            return self._call(number, "decline", {"reason": self.episode.answer(seen)})
+        because = self.episode.because(seen)
+        thought = f"Found: {because}" if because else ""
+        return _line(thought), ToolCall(name="finish", arguments={"answer": self.episode.answer(seen)})
 
-    def _call(self, number: int, name: str, arguments: dict[str, Any]) -> Line:
+    def _call(self, number: int, name: str, arguments: dict[str, Any], because: str = "") -> Line:
         """The thought quotes description and name, which makes unknown tools work (see docs/nano.md)."""
-        return f"{number}. {self.shown[name].description}: {name}", ToolCall(name=name, arguments=arguments)
+        thought = f"{number}. {self._description(name)}: {name}"
+        if because:
+            thought += f"; {because}"
+        return _line(thought), ToolCall(name=name, arguments=arguments)
+
+    def _description(self, name: str) -> str:
+        if name not in self.descriptions:
+            raise NotShown(name)
+        return self.descriptions[name]
+
+
+def _line(thought: str) -> str:
+    """A thought as the grammar of calls allows it: one line of a limited length, without ``<``."""
+    line = "; ".join(part.strip() for part in thought.splitlines()).replace("<", "")
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 2] + " …"
 
 
 def _permissive() -> Any:

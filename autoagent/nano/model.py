@@ -8,6 +8,7 @@ transformers.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,16 +39,34 @@ class NanoConfig(Settings):
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"hidden": 96, "layers": 2, "heads": 3, "kv_heads": 3, "intermediate": 256},
     "small": {"hidden": 128, "layers": 6, "heads": 4, "kv_heads": 4, "intermediate": 384},
+    "medium": {"hidden": 160, "layers": 6, "heads": 5, "kv_heads": 5, "intermediate": 448},
     "cpu": {"hidden": 192, "layers": 6, "heads": 6, "kv_heads": 6, "intermediate": 512},
     "gpu": {"hidden": 320, "layers": 8, "heads": 10, "kv_heads": 10, "intermediate": 864},
 }
 
 
 def preset(name: str, vocab_size: int) -> NanoConfig:
-    """The configuration called ``tiny``, ``small``, ``cpu`` or ``gpu`` for a vocabulary of this size."""
+    """The configuration of this name in ``PRESETS`` for a vocabulary of this size."""
+    return shape({"size": name}, vocab_size)
+
+
+def shape(settings: Mapping[str, Any], vocab_size: int) -> NanoConfig:
+    """A preset by ``size``, with ``hidden``, ``layers`` and ``heads`` instead of its own where given.
+
+    Another width brings its own feed-forward layer, 8/3 as wide, and one head for every 32 features.
+    """
+    name = settings["size"]
     if name not in PRESETS:
         raise UsageError(f"unknown model preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return NanoConfig(vocab_size=vocab_size, **PRESETS[name])
+    fields = dict(PRESETS[name])
+    if hidden := settings.get("hidden"):
+        fields |= {"hidden": hidden, "intermediate": max(1, round(hidden * 8 / 3 / 64)) * 64}
+        fields |= {"heads": max(1, hidden // 32)}
+    if heads := settings.get("heads"):
+        fields |= {"heads": heads}
+    if layers := settings.get("layers"):
+        fields |= {"layers": layers}
+    return NanoConfig(vocab_size=vocab_size, **fields | {"kv_heads": fields["heads"]})
 
 
 def rotary_tables(config: NanoConfig, length: int) -> tuple[Tensor, Tensor]:

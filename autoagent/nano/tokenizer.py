@@ -7,6 +7,7 @@ does, which other programs know how to read; as no merge crosses our finer piece
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -36,9 +37,12 @@ def chat_template() -> str:
 
 
 def build_tokenizer(
-    texts: Iterable[str], out_dir: Path, *, vocab_size: int = 1536
+    texts: Iterable[str], out_dir: Path, *, vocab_size: int = 1536, digits: int = 1
 ) -> PreTrainedTokenizerBase:
-    """Learn merges from ``texts`` and write the tokenizer, of at most ``vocab_size`` ids, to ``out_dir``."""
+    """Learn merges from ``texts`` and write the tokenizer, of at most ``vocab_size`` ids, to ``out_dir``.
+
+    Up to ``digits`` digits in a row may become one token.
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -47,7 +51,8 @@ def build_tokenizer(
         raise UsageError(f"vocab_size must be at least {len(alphabet) + len(SPECIALS)}, not {vocab_size}")
 
     def split(pattern: str) -> pre_tokenizers.PreTokenizer:
-        pieces = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+        together = pattern.replace(r"\p{N}|", rf"\p{{N}}{{1,{digits}}}|") if digits > 1 else pattern
+        pieces = pre_tokenizers.Split(Regex(together), behavior="isolated")
         in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         return pre_tokenizers.Sequence([pieces, in_bytes])
 
@@ -81,3 +86,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise UsageError(f"no tokenizer in {folder}: build one there first")
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     return tokenizer
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """The identity of the tokenizer in ``folder``: the SHA-256 of its vocabulary and merges."""
+    try:
+        return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise UsageError(f"no tokenizer in {folder}: build one there first") from None

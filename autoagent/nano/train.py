@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,27 +13,30 @@ from torch import Tensor, nn
 
 from autoagent.config import Settings
 from autoagent.errors import UsageError
-from autoagent.nano.model import NanoModel, preset
-from autoagent.training.batches import Batch, Batches, Shards
-from autoagent.training.placement import has_compiler
+from autoagent.nano.model import NanoConfig, NanoModel, shape
+from autoagent.nano.progress import Display
+from autoagent.nano.runs import FIXED, RATES, SHAPE, note_data, open_run, start_annealing
+from autoagent.nano.tokenizer import load_tokenizer
+from autoagent.training.batches import Batch, Batches
+from autoagent.training.mixture import Mixture
+from autoagent.training.parallel import ALONE, Group, gathered
+from autoagent.training.placement import cores, has_compiler
 from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
-
-FIXED = {
-    "size",
-    "batch_tokens",
-    "max_length",
-    "context_weight",
-    "seed",
-}  # the trainer guards its own settings
 
 
 class NanoTraining(Settings):
     """What to train on, how large a model, for how long. Exactly one of minutes and tokens is the budget."""
 
-    data: Path = Field(description="Folder of shard-*.npz; shards that appear during training are picked up.")
+    data: dict[Path, float] = Field(
+        min_length=1,
+        description="Folders of shard-*.npz and their shares of the tokens; new shards are picked up.",
+    )
     tokenizer: Path = Field(description="Tokenizer folder the shards were made with.")
     out: Path = Field(description="Folder of checkpoint and log; training continues what is there.")
-    size: str = Field(default="cpu", description="Model preset: tiny, cpu (2.9M parameters) or gpu (11M).")
+    size: str = Field(default="cpu", description="Model preset, see PRESETS.")
+    hidden: int | None = Field(default=None, ge=32, description="Width instead of the preset's, in features.")
+    layers: int | None = Field(default=None, ge=1, description="Layers instead of the preset's.")
+    heads: int | None = Field(default=None, ge=1, description="Heads instead of the preset's, 32 wide each.")
     minutes: float | None = Field(default=None, gt=0, description="Budget by wall clock, in minutes.")
     tokens: int | None = Field(default=None, gt=0, description="Budget in tokens.")
     batch_tokens: int = Field(default=8192, ge=64, description="Tokens per update, padding counted.")
@@ -51,7 +50,8 @@ class NanoTraining(Settings):
     decay: float = Field(default=0.4, ge=0, le=1, description="Share of the budget with a falling rate.")
     precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto measures both.")
     device: str = Field(default="auto", description="cpu, cuda, mps; auto takes cuda if there is one.")
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0 measures.")
+    threads: int = Field(default=0, ge=0, description="CPU threads of a process; 0 measures.")
+    processes: int = Field(default=1, ge=1, description="Processes that share every batch, on a CPU.")
     compile: bool | None = Field(
         default=None, description="Compile the layers; by default where there is a compiler."
     )
@@ -69,7 +69,7 @@ class NanoTraining(Settings):
             decay=self.decay,
             precision=self.precision,
             device=self.device,
-            threads=self.threads,
+            threads=self.threads or (max(1, cores() // self.processes) if self.processes > 1 else 0),
             compile=has_compiler() if self.compile is None else self.compile,
             seed=self.seed,
         )
@@ -80,28 +80,67 @@ def train(config: NanoTraining, on_progress: Callable[[Progress], None] | None =
 
     Raises :class:`UsageError` when the folder holds a run with other settings, or the data cannot be used.
     """
-    from autoagent.nano.tokenizer import load_tokenizer
-
     if (config.minutes is None) == (config.tokens is None):
         raise UsageError("say how long to train: give either minutes or tokens")
-    tokenizer = load_tokenizer(config.tokenizer)
-    _same_or_new(config)
+    _shape(config)
+    open_run(config)
+    show = on_progress or Display(config.out)
+    if config.processes == 1:
+        report = _fit(ALONE, config, show)
+    else:
+        with gathered(config.processes, _fit, config) as group:
+            report = _fit(group, config, show)
+    note_data(config)
+    if isinstance(show, Display):
+        show.close()
+    return report
+
+
+def anneal(
+    source: Path,
+    out: Path,
+    *,
+    peak: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> FitReport:
+    """Go on from the run in ``source``, in the new folder ``out``, while the rate falls linearly to 0.
+
+    Weights, optimizer and place in the data are those of its last checkpoint; ``source`` stays as it is.
+    ``settings`` are those of :class:`NanoTraining` that shall differ, data and budget among them.
+    """
+    saved = start_annealing(source, out, peak=peak)
+    kept = {name: saved[name] for name in (*FIXED, *RATES) if name in saved}
+    config = NanoTraining(tokenizer=out / "tokenizer", out=out, **kept | settings)
+    return train(config, on_progress)
+
+
+def _shape(config: NanoTraining) -> NanoConfig:
+    return shape(config.model_dump(include=set(SHAPE)), len(load_tokenizer(config.tokenizer)))
+
+
+def _fit(group: Group, config: NanoTraining, show: Callable[[Progress], None] | None = None) -> FitReport:
+    """What every process of the group does."""
+    decoder = _shape(config)
     torch.manual_seed(config.seed)
-    model = NanoModel(preset(config.size, len(tokenizer)))
+    model = NanoModel(decoder)
     batches = Batches(
-        Shards(config.data),
+        Mixture(config.data, vocabulary=decoder.vocab_size),
         tokens=config.batch_tokens,
         seed=config.seed,
         max_length=config.max_length,
         context_weight=config.context_weight,
+        group=group,
     )
-    show = on_progress or ProgressLine(sys.stderr)
-    report = fit(
-        model, batches, config.trainer(), on_progress=show, checkpoint_dir=config.out, loss=nano_loss
+    return fit(
+        model,
+        batches,
+        config.trainer(),
+        on_progress=show,
+        checkpoint_dir=config.out,
+        loss=nano_loss,
+        group=group,
     )
-    if isinstance(show, ProgressLine):
-        show.close()
-    return report
 
 
 def nano_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -113,61 +152,3 @@ def nano_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     losses = F.cross_entropy(logits.float(), batch.ids.roll(-1, dims=1)[where], reduction="none")
     weights = wanted[where]
     return (losses * weights).sum(), weights.sum()
-
-
-def _same_or_new(config: NanoTraining) -> None:
-    """Keep settings and tokenizer beside the checkpoint; refuse to continue a run of other settings."""
-    fixed = config.model_dump(mode="json", include=FIXED)
-    path = config.out / "nano.json"
-    if path.exists():
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        for key, value in fixed.items():
-            if saved.get(key) != value:
-                was = f"{key}={saved.get(key)}, not {value}"
-                raise UsageError(f"{config.out} holds a run with {was}: choose another folder")
-        kept = config.out / "tokenizer" / "tokenizer.json"
-        if not kept.exists() or kept.read_bytes() != (config.tokenizer / "tokenizer.json").read_bytes():
-            raise UsageError(f"{config.out} holds a run with another tokenizer: choose another folder")
-        return
-    config.out.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(config.tokenizer, config.out / "tokenizer", dirs_exist_ok=True)
-    path.write_text(json.dumps(fixed, indent=2) + "\n", encoding="utf-8")
-
-
-class ProgressLine:
-    """One line on a terminal, rewritten twice a second; elsewhere a line every 20 seconds."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-        self._every = 0.5 if self._live else 20.0  # seconds
-        self._shown = -self._every
-        self._last: Progress | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        self._last = progress
-        if time.monotonic() - self._shown >= self._every:
-            self._shown = time.monotonic()
-            self._write(progress)
-
-    def close(self) -> None:
-        """Show where it ended."""
-        if self._last is not None:
-            self._write(self._last)
-            self._stream.write("\n" if self._live else "")
-
-    def _write(self, progress: Progress) -> None:
-        text = (
-            f"step {progress.step:,}  {progress.tokens / 1e6:.2f}M tokens  loss {progress.loss:.3f}  "
-            f"{progress.tokens_per_second:,.0f} tokens/s  rate {progress.learning_rate:.2f}  "
-            f"{progress.fraction:.0%}  {_clock(progress.seconds_left)} left"
-        )
-        self._stream.write(f"\r\x1b[K{text}" if self._live else text + "\n")
-        self._stream.flush()
-
-
-def _clock(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

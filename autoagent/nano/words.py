@@ -58,7 +58,19 @@ COLUMNS = (
 ).split()
 _ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sl st th tr qu".split()
 _VOWELS = "a e i o u a e i o ai ea ee ou oo".split()
+_LETTERS = "aabcdeefghiijklmnoopqrsttuuvwxyzaeioéüñ"
 _CODAS = ["", "", "", "n", "r", "s", "t", "l", "m", "k", "x", "nd", "rt", "sh"]
+
+_SENTENCES = (
+    "Call <name> about the <thing>|Call <name> at <time>|Meet <name> in <place> at <time>|Buy <n> <food>"
+    "|Buy <food>, <food> and <food>|The <thing> is <code>|<name> owes me <price>|Pay <price> to <name>"
+    "|Send the <thing> to <email>|See <link>|<name>'s <thing> is due on <date>|Don't forget the <food>"
+    "|Ask <name>: who has the <thing>?|<n> <word> left in the <word>|Moved to <place> on <date>"
+    "|Finish the <word> <word> by <date>|<word>, <word> & <word>|<thing> #<n>: <word>|Re: <word> <word>"
+    "|<name> said \"<word> <word>\"|<word>/<word> = <decimal>|It's <name>'s <word>|TODO: <word> the <word>"
+    "|<word>_<word> is at <n>%|Version <decimal> of <word>|We need <n> more <word>s|<time> <word> with <name>"
+    "|<name> lives in <place>|Total: <price>|- <word> <word>|* <food> (<n>)|<place> is <n> km away"
+).split("|")
 
 
 def is_held_out(word: str) -> bool:
@@ -77,10 +89,15 @@ def real_words() -> tuple[str, ...]:
 
 @dataclass
 class Words:
-    """Draws words, names, files and values from one side of the split."""
+    """Draws words, names, files and values from one side of the split.
+
+    Attributes:
+        more: English words from outside data, for training; those on the other side are passed over.
+    """
 
     rng: random.Random
     held_out: bool = False
+    more: tuple[str, ...] = ()
 
     def pick(self, pool: tuple[str, ...] | list[str]) -> str:
         """One entry of a pool, from this side of the split (by the entry's own hash)."""
@@ -92,10 +109,11 @@ class Words:
 
     def word(self) -> str:
         """A real or invented word."""
-        if self.rng.random() < 0.65:
-            return self.pick(real_words())
+        kind = self.rng.random()
+        if kind < 0.6:
+            return self.pick(self.more if self.more and kind < 0.4 else real_words())
         while True:
-            word = self._invented()
+            word = self._invented() if kind < 0.85 else self._odd()
             if is_held_out(word) == self.held_out:
                 return word
 
@@ -103,6 +121,12 @@ class Words:
         syllables = self.rng.choice((2, 2, 3))
         choose = self.rng.choice
         return "".join(choose(_ONSETS) + choose(_VOWELS) for _ in range(syllables)) + choose(_CODAS)
+
+    def _odd(self) -> str:
+        """Letters in an order that no syllable explains: what is copied has to be copied letter by letter."""
+        rng = self.rng
+        letters = "".join(rng.choice(_LETTERS) for _ in range(rng.randint(3, 7)))
+        return rng.choice((letters, letters, letters, letters.capitalize(), letters.upper()))
 
     def name(self) -> str:
         """A person's name."""
@@ -112,11 +136,15 @@ class Words:
         return self.pick(PLACES) if self.rng.random() < 0.5 else self.word().capitalize()
 
     def phrase(self, low: int = 1, high: int = 5) -> str:
-        """Some words in a row, as the text of a note; sometimes with capitals, numbers or punctuation."""
+        """The text of a note: some words in a row, or, where there is room, a short sentence."""
         rng = self.rng
+        if high >= 4 and rng.random() < 0.35:
+            return self.sentence()
         words = [
             self.word() if rng.random() < 0.6 else self.pick(SHOPPING) for _ in range(rng.randint(low, high))
         ]
+        if not words:
+            return ""
         if rng.random() < 0.2:
             words[rng.randrange(len(words))] = str(self.number())
         if rng.random() < 0.25:
@@ -124,6 +152,38 @@ class Words:
         if rng.random() < 0.1 and len(words) > 1:
             words[0] += rng.choice((",", ":"))
         return " ".join(words)
+
+    def sentence(self) -> str:
+        """A line as people leave one for themselves."""
+        rng = self.rng
+        pattern = rng.choice(_SENTENCES)
+        text = re.sub(r"<(\w+)>", lambda slot: str(self._slot(slot[1])), pattern)
+        if rng.random() < 0.3:
+            text += rng.choice((".", ".", "!", " :)", " (done)", " - urgent"))
+        return text[0].lower() + text[1:] if rng.random() < 0.3 else text
+
+    def _slot(self, kind: str) -> object:
+        rng = self.rng
+        match kind:
+            case "time":
+                return f"{rng.randrange(24)}:{rng.randrange(60):02d}"
+            case "n":
+                return rng.randint(2, 60)
+            case "price":
+                return (
+                    f"{rng.choice('$€£')}{self.number()}" if rng.random() < 0.5 else f"{self.decimal():.2f}"
+                )
+            case "food":
+                return self.pick(SHOPPING)
+            case "email":
+                return self.email()
+            case "link":
+                return f"https://{self.word().lower()}.{rng.choice(('com', 'org', 'net'))}/{self.word()}"
+            case _:
+                return getattr(self, kind)()
+
+    def email(self) -> str:
+        return f"{self.word().lower()}@{self.word().lower()}.{self.rng.choice(('com', 'org', 'net', 'io'))}"
 
     def number(self) -> int:
         """A whole number of one to four digits, short ones as likely as long ones."""
@@ -134,9 +194,9 @@ class Words:
         return round(self.rng.uniform(0.1, 200), self.rng.choice((1, 1, 2)))
 
     def code(self) -> str:
-        """A short value: a number, a word, a name, a code like K-204, an amount, a time."""
+        """A short value: a number, a word, a name, a code, an amount, a time, a date, an e-mail."""
         rng = self.rng
-        kind = rng.randrange(7)
+        kind = rng.randrange(9)
         if kind == 0:
             return str(rng.randrange(100, 1_000_000))
         if kind == 1:
@@ -151,7 +211,18 @@ class Words:
             return f"{rng.randrange(24)}:{rng.randrange(60):02d}"
         if kind == 5:
             return f"{self.word()} {self.word()}"
+        if kind == 6:
+            return rng.choice((self.date, self.email, self.place, self._secret))()
+        if kind == 7:
+            return (
+                f"{rng.choice('$€£')}{rng.randrange(1, 2000)}" if rng.random() < 0.5 else str(self.decimal())
+            )
         return f"{self.number()} {rng.choice(('euros', 'dollars', 'kg', 'people', 'rooms', 'points'))}"
+
+    def _secret(self) -> str:
+        """What a password or a key looks like."""
+        signs = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"
+        return "".join(self.rng.choice(signs) for _ in range(self.rng.randint(4, 9)))
 
     def stem(self) -> str:
         """A file name without its ending."""

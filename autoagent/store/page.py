@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoagent.errors import StoreError
 from autoagent.plan import parsed
@@ -17,6 +17,9 @@ from autoagent.store import conversation
 from autoagent.store.changes import FileChange, changes
 from autoagent.store.runs import Store
 from autoagent.trajectory import Message, Observation, Step, ToolCall, Trajectory
+
+if TYPE_CHECKING:
+    import jinja2
 
 _LONG = 14  # lines of an observation; longer ones are folded
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal
@@ -37,17 +40,12 @@ class Shown:
     at: float  # seconds after the start of the run
 
 
-def page(store: Store, run_id: str) -> str:
-    """The page of a run.
-
-    Raises:
-        UsageError: no run or several runs fit.
-        StoreError: what is recorded of it is damaged.
-    """
+def environment(folder: Path) -> jinja2.Environment:
+    """Renders the templates of pages in ``folder``: all text is escaped, and no letter of it hides."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -55,11 +53,22 @@ def page(store: Store, run_id: str) -> str:
         keep_trailing_newline=True,
         finalize=_visible,
     )
-    environment.filters |= {
+    made.filters |= {
         "value": _value, "seconds": _seconds, "lines": _lines, "count": lambda number: f"{number:,}"
     }  # fmt: skip
+    return made
+
+
+def page(store: Store, run_id: str) -> str:
+    """The page of a run.
+
+    Raises:
+        UsageError: no run or several runs fit.
+        StoreError: what is recorded of it is damaged.
+    """
     run = store.load(run_id)
-    return environment.get_template("page.html.j2").render(
+    template = environment(Path(__file__).parent).get_template("page.html.j2")
+    return template.render(
         run=run,
         summary=store.find(run.run_id),
         verdicts=store.verdicts(run.run_id).given,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from autoagent.errors import UsageError
+from autoagent.training.parallel import ALONE, Group
 
 MULTIPLE = 64  # lengths are rounded up to multiples of this, in tokens
 Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 for a target
@@ -49,6 +50,10 @@ class Source(Protocol):
         """The parts of this pass, in a fixed order."""
         ...
 
+    def holds(self, names: Sequence[str]) -> bool:
+        """Whether these parts can still be loaded."""
+        ...
+
     def load(self, names: Sequence[str]) -> list[Example]: ...
 
 
@@ -63,6 +68,9 @@ class Examples:
     def files(self, epoch: int) -> list[str]:
         return ["memory"]
 
+    def holds(self, names: Sequence[str]) -> bool:
+        return set(names) <= {"memory"}
+
     def load(self, names: Sequence[str]) -> list[Example]:
         return self._examples
 
@@ -73,8 +81,10 @@ class Shards:
     The folder is listed anew at every pass, so shards written during training are picked up.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, vocabulary: int | None = None) -> None:
+        """Ids from ``vocabulary`` on are refused where it is given: another tokenizer made them."""
+        self._folder, self._vocabulary = folder, vocabulary
+        self._starts: dict[str, np.ndarray[Any, Any]] = {}
 
     def files(self, epoch: int) -> list[str]:
         names = sorted(path.name for path in self._folder.glob("shard-*.npz"))
@@ -82,20 +92,50 @@ class Shards:
             raise UsageError(f"no training data in {self._folder}: make shards there first (shard-*.npz)")
         return names
 
-    def load(self, names: Sequence[str]) -> list[Example]:
-        return [example for name in names for example in self._read(self._folder / name)]
+    def holds(self, names: Sequence[str]) -> bool:
+        return all((self._folder / name).is_file() for name in names)
 
-    @staticmethod
-    def _read(path: Path) -> Iterator[Example]:
-        try:
-            with np.load(path) as shard:
-                ids, mask, starts = shard["ids"], shard["mask"], shard["starts"]
-        except (OSError, ValueError, KeyError, BadZipFile) as fault:
-            raise UsageError(f"cannot read training shard {path}, make it again: {fault}") from None
+    def load(self, names: Sequence[str]) -> list[Example]:
+        return [example for name in names for example in self._examples(name)]
+
+    def tokens(self, name: str) -> int:
+        """Tokens of a shard."""
+        return int(self._index(name)[-1])
+
+    def episodes(self, name: str) -> int:
+        """Episodes of a shard."""
+        return len(self._index(name)) - 1
+
+    def episode_at(self, name: str, token: int) -> int:
+        """The first episode that begins at this token of a shard or after it."""
+        return int(np.searchsorted(self._index(name)[:-1], token))
+
+    def _index(self, name: str) -> np.ndarray[Any, Any]:
+        """Where the episodes of a shard begin, and its length: (E + 1,)."""
+        if name not in self._starts:
+            (self._starts[name],) = self._read(name, "starts")
+        return self._starts[name]
+
+    def _examples(self, name: str) -> Iterator[Example]:
+        ids, mask, starts = self._read(name, "ids", "mask", "starts")
+        path = self._folder / name
         if len(ids) != len(mask) or starts[0] != 0 or starts[-1] != len(ids):
             raise UsageError(f"training shard {path} is inconsistent: delete it and make it again")
+        if self._vocabulary is not None and len(ids) and ids.max() >= self._vocabulary:
+            raise UsageError(
+                f"training shard {path} has token id {ids.max()}, but the tokenizer has {self._vocabulary} "
+                "ids: it was made with another tokenizer"
+            )
         for start, end in pairwise(starts.tolist()):
             yield ids[start:end], mask[start:end]
+
+    def _read(self, name: str, *arrays: str) -> list[np.ndarray[Any, Any]]:
+        path = self._folder / name
+        try:
+            with np.load(path) as shard:
+                return [shard[array] for array in arrays]
+        except (OSError, ValueError, KeyError, BadZipFile) as fault:
+            raise UsageError(f"cannot read training shard {path}, make it again: {fault}") from None
 
 
 class Batches:
@@ -104,6 +144,8 @@ class Batches:
     Lengths are rounded up to multiples of 64 and a batch holds one rounded length, so that there are few
     shapes and little padding. Parts are visited in an order shuffled by seed and pass, ``window`` at a time;
     their sequences are mixed. Sequences longer than ``max_length`` are cut.
+
+    In a ``group`` every process plans the same batches and takes its share of the rows of each.
     """
 
     def __init__(
@@ -115,8 +157,9 @@ class Batches:
         max_length: int = 1024,
         context_weight: float = 0.0,
         window: int = 4,
+        group: Group = ALONE,
     ) -> None:
-        self._source, self._tokens, self._seed = source, tokens, seed
+        self._source, self._tokens, self._seed, self._group = source, tokens, seed, group
         self._max_length, self._context_weight, self._window = max_length, context_weight, window
         self._epoch, self._names, self._next_window, self._next_batch = 0, list[str](), 0, 0
         self._examples: list[Example] = []
@@ -130,7 +173,8 @@ class Batches:
             empty += not self._plan
             if empty > 1 + len(self._names):
                 raise UsageError("the training data holds no sequence with a token to learn")
-        chosen = [self._examples[index] for index in self._plan[self._next_batch]]
+        mine = self._plan[self._next_batch][self._group.rank :: self._group.size]
+        chosen = [self._examples[index] for index in mine]
         self._next_batch += 1
         return self._collate(chosen)
 
@@ -145,31 +189,27 @@ class Batches:
             "names": list(self._names),
             "window": self._next_window,
             "batch": self._next_batch,
+            "of": len(self._plan),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue after the batch at which ``state`` was taken; a new pass where its parts are gone."""
         self._epoch, self._names = state["epoch"], list(state["names"])
-        if not set(self._names) <= set(self._source.files(self._epoch)):
-            self._epoch, self._names, self._next_window, self._next_batch, self._plan = (
-                self._epoch + 1,
-                [],
-                0,
-                0,
-                [],
-            )
+        self._plan = []
+        if not self._group.agree(self._source.holds(self._names)):
+            self._epoch, self._names, self._next_window, self._next_batch = self._epoch + 1, [], 0, 0
             return
         self._next_window = state["window"]
-        self._plan = []
         if self._next_window > 0:
             self._open(self._next_window - 1)
-        self._next_batch = state["batch"]
+        before = state.get("of", len(self._plan))  # another number of processes cuts other batches
+        self._next_batch = state["batch"] * len(self._plan) // before if before else 0
 
     def _advance(self) -> None:
         if self._next_window * self._window >= len(self._names):
             if self._names:
                 self._epoch += 1
-            self._names = self._source.files(self._epoch)
+            self._names = self._group.agree(self._source.files(self._epoch))
             random.Random(f"{self._seed}/{self._epoch}").shuffle(self._names)
             self._next_window = 0
         self._open(self._next_window)
@@ -190,13 +230,20 @@ class Batches:
         plan = []
         for multiples, members in by_length.items():
             chance.shuffle(members)
-            rows = max(1, self._tokens // (multiples * MULTIPLE))
+            rows = self._rows(multiples * MULTIPLE)
             plan += [members[start : start + rows] for start in range(0, len(members), rows)]
         chance.shuffle(plan)
         return plan
 
+    def _rows(self, length: int) -> int:
+        """How many rows of this length make a batch: in a group, as many for each process."""
+        size = self._group.size
+        if size == 1:
+            return max(1, self._tokens // length)
+        return max(1, round(self._tokens / length / size)) * size
+
     def _collate(self, chosen: Sequence[Example]) -> Batch:
-        longest = max(min(len(ids), self._max_length) for ids, _ in chosen)
+        longest = max((min(len(ids), self._max_length) for ids, _ in chosen), default=1)
         length = -(-longest // MULTIPLE) * MULTIPLE
         ids = np.zeros((len(chosen), length), dtype=np.int64)
         weights = np.zeros((len(chosen), length), dtype=np.float32)

@@ -23,11 +23,16 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         state["cuda_rng"] = torch.cuda.get_rng_state()
     unfinished = folder / f"{FILE}.tmp"
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, folder / FILE)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, folder / FILE)
+    except (OSError, RuntimeError) as fault:  # torch raises the latter when it cannot write on
+        unfinished.unlink(missing_ok=True)
+        reason = str(fault).splitlines()[0]
+        raise UsageError(f"cannot write {folder / FILE}, the one before is kept: {reason}") from None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:

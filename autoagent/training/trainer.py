@@ -23,7 +23,8 @@ from autoagent.errors import UsageError
 from autoagent.training.batches import Batch, Batches
 from autoagent.training.checkpoint import load_checkpoint, save_checkpoint
 from autoagent.training.optim import Optimizers
-from autoagent.training.placement import compile_layers, place
+from autoagent.training.parallel import ALONE, Gradients, Group
+from autoagent.training.placement import compile_layers, place, release_memory
 from autoagent.training.signals import stop_on_signal
 
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]  # weighted sum of losses, sum of weights
@@ -145,22 +146,27 @@ def fit(
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_dir: Path | None = None,
     loss: Loss = token_loss,
+    group: Group = ALONE,
 ) -> FitReport:
     """Train ``model`` in place until the budget is used, or until SIGTERM or Ctrl-C with a checkpoint folder.
 
     With ``checkpoint_dir`` the state is written there every ``checkpoint_seconds``, and training continues
     what is found there; ``log.jsonl`` beside it has the loss by tokens. Raises :class:`UsageError` when the
     checkpoint was made with other settings or another model, and when the loss is no longer a number.
+
+    In a ``group``, every process calls this with the same model and with batches of that group; process 0
+    keeps the time and writes.
     """
     kept = [weight.dtype for weight in model.parameters()]
-    placed = place(model, batches, config, loss)
+    placed = place(model, batches, config, loss, group)
     if config.compile:
         compile_layers(model)
-    run = _Run(model, batches, config, loss, placed.device)
+    run = _Run(model, batches, config, loss, placed.device, group)
     if checkpoint_dir is not None:
         run.resume(checkpoint_dir)
+    writes = checkpoint_dir if group.rank == 0 else None
     with stop_on_signal(enabled=checkpoint_dir is not None) as stopped:
-        for progress in run.steps(stopped, checkpoint_dir):
+        for progress in run.steps(stopped, writes):
             if on_progress is not None:
                 on_progress(progress)
     weights = run.optimizers.weights()
@@ -185,15 +191,19 @@ class _Run:
     """The state of one training run: what a checkpoint holds, and the loop that moves it."""
 
     def __init__(
-        self, model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss, device: str
+        self, model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss, device: str, group: Group
     ) -> None:
         self.model, self.batches, self.config, self.loss, self.device = model, batches, config, loss, device
+        self.group = group
         kind, decay = config.optimizer, config.weight_decay
         rates = {"muon_lr": config.muon_learning_rate, "adam_lr": config.learning_rate}
         self.optimizers = Optimizers(model, kind=kind, weight_decay=decay, **rates)
         self.step = self.tokens = 0
         self.seconds = 0.0
         self.first_loss = self.last_loss = math.nan
+        self._clock = 0.0  # when the time was last added up
+        self._stop_together = False  # one of the group was told to stop
+        self.gradients = Gradients(group, self.optimizers.named)
         torch.manual_seed(config.seed)
 
     @property
@@ -203,22 +213,25 @@ class _Run:
     def steps(self, stopped: threading.Event, folder: Path | None) -> Iterator[Progress]:
         """Update the weights until the budget is used; yield after every step."""
         self.model.train()
-        clock = saved = read_at = time.monotonic()
+        self._clock = saved = read_at = time.monotonic()
         pending: list[tuple[Tensor, Tensor]] = []
         speed, read_tokens = 0.0, self.tokens
-        while self.fraction < 1 and not stopped.is_set():
-            pending.append(self._update(self.batches.next().to(self.device)))
-            now = time.monotonic()
-            self.seconds += now - clock
-            clock = now
+        while self.fraction < 1 and not self._stops(stopped):
+            batch = self.batches.next().to(self.device)
+            if self.group.size == 1:
+                pending.append(self._update(batch))
+            else:
+                pending.append(self._update_together(batch, stopped.is_set()))
             if len(pending) >= READ_EVERY or self.step == 1 or self.fraction >= 1:
                 self._read(pending, folder)
                 now = time.monotonic()
                 if self.step > 1:
                     speed = (self.tokens - read_tokens) / max(now - read_at, 1e-9)
                 read_at, read_tokens = now, self.tokens
-            if folder is not None and now - saved >= self.config.checkpoint_seconds:
-                self.save(folder)
+            if time.monotonic() - saved >= self.config.checkpoint_seconds:
+                if folder is not None:
+                    self.save(folder)
+                release_memory()
                 saved = time.monotonic()
             yield self._progress(speed)
         if pending:
@@ -227,12 +240,39 @@ class _Run:
             self.save(folder)
 
     def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step: the loss as sum and weight."""
         total, weight = self.loss(self.model, batch)
         (total / weight.clamp(min=1e-6)).backward()
         self.optimizers.step(self.config.rate(self.fraction), self.config.clip)
         self.step += 1
         self.tokens += batch.tokens
+        self.seconds += self._elapsed()
         return total.detach(), weight.detach()
+
+    def _update_together(self, batch: Batch, stopped: bool) -> tuple[Tensor, Tensor]:
+        """The same, with the gradients and numbers of all processes added; the time is that of process 0."""
+        total = weight = torch.zeros(())
+        if len(batch.ids):
+            total, weight = self.loss(self.model, batch)
+            total.backward()
+        seconds = self._elapsed() if self.group.rank == 0 else 0.0
+        mine = [total.item(), weight.item(), batch.tokens, seconds, float(stopped)]
+        loss, weights, tokens, seconds, stop = self.gradients.average(mine, weight=1)
+        self.optimizers.step(self.config.rate(self.fraction), self.config.clip)
+        self.step += 1
+        self.tokens += round(tokens)
+        self.seconds += seconds
+        self._stop_together = stop > 0
+        return torch.tensor(loss), torch.tensor(weights)
+
+    def _stops(self, stopped: threading.Event) -> bool:
+        """Whether it was told to stop: in a group all must know before the next step, so one step later."""
+        return stopped.is_set() if self.group.size == 1 else self._stop_together
+
+    def _elapsed(self) -> float:
+        """Seconds since this was last called."""
+        before, self._clock = self._clock, time.monotonic()
+        return self._clock - before
 
     def _read(self, pending: list[tuple[Tensor, Tensor]], folder: Path | None) -> None:
         totals = float(sum(total.item() for total, _ in pending))

@@ -80,7 +80,7 @@ def _by_goal(**calls: list[ToolCall]) -> Author:
     def author(messages: Sequence[Message], expect: Expect) -> Line:
         if isinstance(expect, Json):
             return ["do it"]
-        goal = messages[1].content
+        goal = messages[1].content.partition("\n")[0]  # what memory says stands below
         (script,) = (script for word, script in calls.items() if word in goal)
         return script[sum(message.role == "tool" for message in messages)]
 
@@ -226,7 +226,7 @@ def test_the_example_suite_can_be_passed() -> None:
         "Ada": [_call("write_file", path="todo.txt", content="Call Ada on Monday"), _finish("done")],
         "draft": [_call("delete_file", path="draft.txt"), _finish("done")],
         "price": [_call("column_figure", path="costs.csv", column="price", figure="sum"), _finish("37.5")],
-        "Save": [_call("save_memory", text="the spare key is under the blue pot"), _finish("saved")],
+        "pot": [_call("save_memory", text="the spare key is under the blue pot"), _finish("saved")],
         "Where": [_call("recall_memory", query="spare key"), _finish("under the blue pot")],
         "Lund": [_call("platform_of", city="lund"), _finish("Platform 7.")],
         "pizza": [DECLINE],
@@ -235,6 +235,27 @@ def test_the_example_suite_can_be_passed() -> None:
             _call("write_file", path="beta.txt", content="beta"),
             _finish("done"),
         ],
+        "Book 2": [_call("book_seats", city="Oslo", seats=2, day="monday"), _finish("platform 2")],
+        "card": [
+            _call("ask_user", question="What is her address?"),
+            _call("write_file", path="card.txt", content="5 Elm Road"),
+            _finish("done"),
+        ],
+        "usual": [DECLINE],
+        "8:14": [_call("save_memory", text="The train to Turku leaves at 8:14."), _finish("saved")],
+        "When": [_call("recall_memory", query="train to Turku"), _finish("8:14")],
+        "Tidy": [
+            _call("delete_file", path="secret.txt"),
+            _call("delete_file", path="old.txt"),
+            _finish("done"),
+        ],
+        "Copy": [
+            _call("read_file", path="from.txt"),
+            _call("write_file", path="to.txt", content="gamma"),
+            _finish("done"),
+        ],
+        "Peru": [_call("read_file", path="capitals.json"), _finish("Lima")],
+        "Mali": [_call("read_file", path="capitals.json"), _finish("Bamako")],
     }
     report = run_suite(load_suite(EXAMPLE), model=ScriptedModel(_by_goal(**look_up)))
     assert [result.task for result in report.results if not result.success] == []

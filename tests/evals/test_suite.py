@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autoagent.errors import ConfigError
-from autoagent.evals import Expected, Suite, Task, load_suite
+from autoagent.evals import Argument, Expected, Suite, Task, ToolSpec, load_suite
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "suite.toml"
 GOOD = '[[task]]\nid = "a"\ngoal = "Say four."\nexpected.answer = "4"\n'
@@ -22,9 +22,12 @@ def test_the_example_suite_loads_and_shows_every_key() -> None:
     assert suite.name == "suite"
     used = {name for task in suite.tasks for name in task.model_fields_set}
     assert used == set(Task.model_fields)
-    assert {name for task in suite.tasks for name in task.expected.model_fields_set} == set(
-        Expected.model_fields
-    )
+    goals = [goal for task in suite.tasks for goal in task.goals]
+    assert {name for goal in goals for name in goal.expected.model_fields_set} == set(Expected.model_fields)
+    tools = [tool for task in suite.tasks for tool in task.tools]
+    assert {name for tool in tools for name in tool.model_fields_set} == set(ToolSpec.model_fields)
+    arguments = [each for tool in tools for each in tool.arguments.values()]
+    assert {name for each in arguments for name in each.model_fields_set} == set(Argument.model_fields)
 
 
 def test_a_task_without_family_is_of_the_family_of_its_file(tmp_path: Path) -> None:

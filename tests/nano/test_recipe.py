@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import io
 import json
+import resource
+import shutil
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoagent.config import Sampling
 from autoagent.errors import UsageError
+from autoagent.models import Text, complete
+from autoagent.models.load import load_model
 from autoagent.nano.attention import causal_attention
+from autoagent.nano.curves import draw, loss_curve
+from autoagent.nano.datasheet import stamp
 from autoagent.nano.export import export, to_transformers
-from autoagent.nano.model import NanoConfig, NanoModel, preset
+from autoagent.nano.gpu import GpuRecipe
+from autoagent.nano.gpu import run as run_gpu
+from autoagent.nano.model import NanoConfig, NanoModel, preset, shape
+from autoagent.nano.progress import Board, ProgressLine
 from autoagent.nano.tokenizer import SPECIALS, build_tokenizer, load_tokenizer
-from autoagent.nano.train import NanoTraining, ProgressLine, nano_loss, train
+from autoagent.nano.train import NanoTraining, anneal, nano_loss, train
 from autoagent.training.batches import Batch
 from autoagent.training.trainer import Progress
+from autoagent.trajectory import Message
 
 CORPUS = [
     Path(__file__).read_text(encoding="utf-8"),
@@ -93,7 +107,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(root: Path, tokenizer: Path, **changes: Any) -> NanoTraining:
     fields = {"size": "tiny", "batch_tokens": 1024, "precision": "fp32", "threads": 1, "device": "cpu"}
-    fields |= {"data": root / "data", "tokenizer": tokenizer, "out": root / "run", "compile": False}
+    fields |= {"data": {root / "data": 1.0}, "tokenizer": tokenizer, "out": root / "run", "compile": False}
     return NanoTraining(**fields | changes)
 
 
@@ -275,6 +289,177 @@ def test_training_goes_on_where_it_stopped_and_refuses_other_settings(trained: P
         train(config(root, folder, tokens=9000, learning_rate=0.1))
 
 
+@pytest.fixture(scope="module")
+def constant(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder whose rate never fell."""
+    root = tmp_path_factory.mktemp("constant")
+    write_copies(root / "data", len(load_tokenizer(folder)))
+    train(config(root, folder, tokens=3000, decay=0), on_progress=lambda progress: None)
+    return root / "run"
+
+
+QUIETLY: dict[str, Any] = {"precision": "fp32", "threads": 1, "device": "cpu", "compile": False}
+
+
+def annealed(run: Path, **settings: Any) -> tuple[Path, list[Progress]]:
+    out, seen = run.with_name("annealed"), list[Progress]()
+    settings = {"data": {run.with_name("data"): 1.0}, "tokens": 4000} | QUIETLY | settings
+    anneal(run, out, on_progress=seen.append, **settings)
+    return out, seen
+
+
+def test_annealing_goes_on_from_a_run_at_its_rate_and_ends_at_zero(constant: Path) -> None:
+    before = (constant / "checkpoint.pt").read_bytes()
+    out, seen = annealed(constant)
+    rates = [progress.learning_rate for progress in seen]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.7
+    assert rates[-1] == 0
+    assert (constant / "checkpoint.pt").read_bytes() == before
+    assert annealed(constant)[1] == []  # it is done
+    about = json.loads((export(out, out.with_name("model")) / "training.json").read_text(encoding="utf-8"))
+    assert about["earlier"]["run"] == "run"
+    assert about["tokens"] == about["earlier"]["tokens"] + seen[-1].tokens
+    assert about["fraction"] == 1.0
+    assert about["data"]["data"]["shards"] == 1
+    with pytest.raises(UsageError, match="does not anneal annealed: choose another --name"):
+        anneal(out, out, data={constant.with_name("data"): 1.0}, tokens=10)
+
+
+def test_a_run_whose_rate_has_fallen_wants_to_be_told_a_rate(trained: Path) -> None:
+    with pytest.raises(UsageError, match="has fallen to 0: train with --decay 0, or say --peak"):
+        annealed(trained)
+    _, seen = annealed(trained, peak=0.35)
+    assert seen[-1].learning_rate == 0
+
+
+def test_width_depth_and_heads_are_settings_of_their_own(tmp_path: Path, folder: Path) -> None:
+    assert shape({"size": "tiny", "hidden": 160, "layers": 5}, 600) == NanoConfig(
+        vocab_size=600, hidden=160, layers=5, heads=5, kv_heads=5, intermediate=448
+    )
+    write_copies(tmp_path / "data", len(load_tokenizer(folder)))
+    train(config(tmp_path, folder, tokens=1000, layers=1, heads=2), on_progress=lambda progress: None)
+    path = export(tmp_path / "run", tmp_path / "model")
+    written = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    assert (written["num_hidden_layers"], written["num_attention_heads"]) == (1, 2)
+    with pytest.raises(UsageError, match="layers=1, not 2"):
+        train(config(tmp_path, folder, tokens=1000, layers=2, heads=2))
+
+
+def test_data_made_with_another_tokenizer_are_refused(tmp_path: Path, folder: Path) -> None:
+    build_tokenizer(CORPUS, tmp_path / "other", vocab_size=400)
+    write_copies(tmp_path / "data", 300)
+    stamp(tmp_path / "data", folder)
+    with pytest.raises(UsageError, match=r"training data in .*data was made with another tokenizer: make it"):
+        train(config(tmp_path, tmp_path / "other", tokens=1000))
+    with pytest.raises(UsageError, match="made with another tokenizer: choose another folder"):
+        stamp(tmp_path / "data", tmp_path / "other")
+    (tmp_path / "data" / "data.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"cannot read .*data.json"):
+        train(config(tmp_path, folder, tokens=1000))
+
+
+def test_a_full_disk_keeps_the_weights_before(trained: Path, tmp_path: Path) -> None:
+    path = export(trained, tmp_path / "model")
+    for name in ("README.md", "measured.json"):
+        (path / name).write_text("of these weights", encoding="utf-8")
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(UsageError, match=r"cannot write .*model, it is as it was before"):
+            export(trained, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    export(trained, path)
+    assert not (path / "measured.json").exists()  # it told of other weights
+
+
+def test_weights_in_several_files_are_read_again(trained: Path, tmp_path: Path) -> None:
+    whole = load_model(str(export(trained, tmp_path / "whole")))
+    parts = export(trained, tmp_path / "parts", shard="200KB")
+    assert len(list(parts.glob("*.safetensors"))) > 2
+    assert max(file.stat().st_size for file in parts.glob("*.safetensors")) < 250_000
+    said = []
+    for model in (whole, load_model(str(parts))):
+        session = model.open([Message(role="user", content="Goal: read it")], [])
+        said.append(complete(session.generate(Text(), sampling=Sampling(), max_tokens=16)).text)
+    assert said[0] == said[1]
+    export(trained, parts)
+    assert [file.name for file in parts.glob("*.safetensors*")] == ["model.safetensors"]
+
+
+def test_curves_of_runs_become_a_picture(constant: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out, _ = annealed(constant)
+    first, second = loss_curve(constant), loss_curve(out)
+    assert first[-1][0] < second[0][0]  # the annealed run begins where the other ended
+    with (constant / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"step": 1, "tokens": 5, "seconds": 1, "loss": 2.0}\n{"ste')  # resumed, then killed
+    assert loss_curve(constant) == [(5e-6, 2.0)]
+    draw({"constant": first, "annealed": second}, tmp_path / "new" / "loss.svg")
+    assert "million tokens" in (tmp_path / "new" / "loss.svg").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match=r"cannot write .*loss.what"):
+        draw({"constant": first}, tmp_path / "loss.what")
+    with pytest.raises(UsageError, match=r"no log in .*: train there first"):
+        loss_curve(tmp_path)
+
+
+def test_without_matplotlib_one_line_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"needs matplotlib: pip install 'autoagent\[train\]'"):
+        draw({}, tmp_path / "loss.svg")
+
+
+def test_tensorboard_reads_the_loss_by_tokens(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = Board(tmp_path)
+    for step in range(1, 31):
+        board(Progress(step, 100 * step, 3.0 - step / 20, 1e4, 1.0, 0.1, 1.0, 1.0))
+    board.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [100, 1000, 2000, 3000]
+    assert events.Scalars("loss")[-1].value == pytest.approx(1.5)
+
+
+@pytest.mark.slow
+def test_the_gpu_recipe_adds_up_calls_and_ends_in_time(tmp_path: Path, folder: Path) -> None:
+    """On a CPU with the smallest model, seconds instead of minutes, and data that are there already."""
+    shutil.copytree(folder, tmp_path / "tokenizer")
+    write_copies(tmp_path / "shards", len(load_tokenizer(folder)))
+    recipe = GpuRecipe(
+        work=tmp_path, minutes=0.2, size="tiny", batch_tokens=2048, device="cpu", compile=False
+    )
+    before = set(psutil.Process().children(recursive=True))
+    first = run_gpu(recipe)
+    second = run_gpu(recipe)
+    assert second.tokens > first.tokens > 0
+    began = time.monotonic()
+    last = run_gpu(recipe.model_copy(update={"last": True}))
+    assert time.monotonic() - began < 60
+    assert last.finished
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert [one for one in left if "resource_tracker" not in " ".join(one.cmdline())] == []
+    about = json.loads((tmp_path / "export" / "training.json").read_text(encoding="utf-8"))
+    assert about["tokens"] == second.tokens + last.tokens
+
+
+def test_a_mistake_at_the_start_leaves_no_run_behind(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UsageError, match="unknown model preset 'huge': choose one of tiny, small, medium"):
+        train(config(tmp_path, folder, tokens=1000, size="huge"))
+    with pytest.raises(UsageError, match="no training data in"):
+        train(config(tmp_path, folder, tokens=1000, layers=1))
+    write_copies(tmp_path / "data", len(load_tokenizer(folder)))
+    assert train(config(tmp_path, folder, tokens=1000), on_progress=lambda progress: None).finished
+
+
 def test_a_budget_is_needed(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UsageError, match="either minutes or tokens"):
         train(config(tmp_path, folder))
@@ -283,6 +468,8 @@ def test_a_budget_is_needed(tmp_path: Path, folder: Path) -> None:
 def test_nothing_trained_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no checkpoint in .*: train there first"):
         export(tmp_path, tmp_path / "model")
+    with pytest.raises(UsageError, match=r"no checkpoint in .*: train there first"):
+        annealed(tmp_path / "run")
 
 
 def test_progress_off_a_terminal_is_whole_lines() -> None:

@@ -90,6 +90,9 @@ ARGUMENTS = {
     "find_file": ["name"],
     "search_files": ["text"],
     "show_table": ["path"],
+    "replace_all": ["path", "old", "new"],
+    "compare_files": ["first", "second"],
+    "join_tables": ["first", "second", "column", "target"],
 }
 CALLS = st.sampled_from(sorted(ARGUMENTS)).flatmap(
     lambda tool: st.tuples(st.just(tool), st.tuples(*[ANY for _ in ARGUMENTS[tool]]))

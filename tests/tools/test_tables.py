@@ -89,3 +89,36 @@ def test_what_is_wrong_with_a_table_is_said(
 def test_other_figures_are_no_valid_call(use: Use) -> None:
     with pytest.raises(InvalidCall, match="column_figure: figure: Input should be 'count', 'sum'"):
         use("column_figure", path="prices.csv", column="price", figure="median")
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "order", "after"),
+    [
+        ("n,p\na,10\nb,9\nc,-1\n", "P", "ascending", "n,p\nc,-1\nb,9\na,10\n"),
+        ("n,p\na,10\nb,9\nc,11\n", "p", "descending", "n,p\nc,11\na,10\nb,9\n"),
+        ("n;p\r\nb;\r\nc;2\r\na;1\r\n", "p", "descending", "n;p\r\nc;2\r\na;1\r\nb;\r\n"),
+        ('\ufeffn,p\nb,"x, y"\nB,2\na,3\n', "n", "ascending", '\ufeffn,p\na,3\nb,"x, y"\nB,2\n'),
+        (
+            "d\n2026-02-01\n2025-12-31\n2026-01-10\n",
+            "d",
+            "ascending",
+            "d\n2025-12-31\n2026-01-10\n2026-02-01\n",
+        ),
+        ("n,p\na\nb,1\nc,0\n", "p", "ascending", "n,p\nc,0\nb,1\na\n"),
+    ],
+    ids=["numbers", "descending", "empty cells last", "words", "dates", "short rows"],
+)
+def test_a_table_is_sorted(use: Use, root: Path, content: str, column: str, order: str, after: str) -> None:
+    path = root / "t.csv"
+    path.write_bytes(content.encode())
+    assert use("sort_table", path="t.csv", column=column, order=order) == "Sorted 3 rows of t.csv."
+    assert path.read_bytes() == after.encode()
+
+
+def test_a_table_that_cannot_be_sorted_is_left_as_it_is(use: Use, root: Path) -> None:
+    with pytest.raises(ToolError, match=r"prices\.csv has no column age; its columns are item, price, note"):
+        use("sort_table", path="prices.csv", column="age")
+    (root / "t.json").write_text('[{"a": 1}]', encoding="utf-8")
+    with pytest.raises(ToolError, match=r"t\.json is JSON; only CSV and TSV tables can be sorted"):
+        use("sort_table", path="t.json", column="a")
+    assert (root / "prices.csv").read_text(encoding="utf-8") == PRICES

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
 
 from autoagent.errors import UsageError
 from autoagent.training.batches import Batches, Examples, Shards
+from autoagent.training.mixture import Mixture
+from autoagent.training.parallel import ALONE, Group, gathered
 from autoagent.training.trainer import Progress, TrainerConfig, fit
 
 VOCABULARY = 32
@@ -156,6 +163,45 @@ def test_a_signal_writes_a_checkpoint_and_ends(number: signal.Signals, tmp_path:
     assert fit(model(), batches(), config, checkpoint_dir=tmp_path).steps == 100
 
 
+GROUP = """
+import sys
+from pathlib import Path
+from test_trainer import QUICK, even, model
+from autoagent.training.mixture import Mixture
+from autoagent.training.parallel import gathered
+from autoagent.training.trainer import TrainerConfig, fit
+def work(group, folder):
+    config = TrainerConfig(tokens=10**9, checkpoint_seconds=0.01, **QUICK)
+    fit(model(), even(group), config, checkpoint_dir=folder, group=group)
+if __name__ == "__main__":
+    with gathered(2, work, Path(sys.argv[1])) as group:
+        work(group, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_kill_9_of_one_process_ends_all(victim: int, tmp_path: Path) -> None:
+    (tmp_path / "group.py").write_text(GROUP, encoding="utf-8")
+    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    first = subprocess.Popen(
+        [sys.executable, str(tmp_path / "group.py"), str(tmp_path / "run")],
+        env=os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    family = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
+    workers = [one for one in family if "resource_tracker" not in " ".join(one.cmdline())]
+    workers[victim].kill()
+    _, errors = first.communicate(timeout=60)
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    if victim:
+        assert "a training process ended early (exit code -9)" in errors
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -186,6 +232,43 @@ def test_survives_kill_9(tmp_path: Path) -> None:
     )
     assert seen == []  # more than one token was trained on and remembered
     assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").startswith('{"step": 1,')
+
+
+def even(group: Group = ALONE) -> Batches:
+    """Sequences of one length, so that one process and two cut the same batches; the last has one row."""
+    source = Examples(
+        [([(start + step) % VOCABULARY for step in range(60)], [1] * 60) for start in range(65)]
+    )
+    return Batches(source, tokens=1024, seed=1, group=group)
+
+
+def together(group: Group, folder: Path) -> None:
+    fit(model(), even(group), TrainerConfig(steps=20, decay=0, **QUICK), checkpoint_dir=folder, group=group)
+
+
+def test_two_processes_go_on_from_one_and_end_with_its_weights(tmp_path: Path) -> None:
+    fit(model(), even(), TrainerConfig(steps=5, decay=0, **QUICK), checkpoint_dir=tmp_path)
+    config = TrainerConfig(steps=20, decay=0, **QUICK)
+    alone, resumed = model(), model(seed=5)
+    expected = fit(alone, even(), config)
+    with gathered(2, together, tmp_path) as group:
+        together(group, tmp_path)
+    report = fit(resumed, even(), config, checkpoint_dir=tmp_path)
+    assert (report.steps, report.tokens) == (20, expected.tokens)
+    for one, other in zip(alone.parameters(), resumed.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def end_at_once(group: Group, code: int) -> None:
+    os._exit(code)
+
+
+def test_a_process_that_ends_early_is_said_in_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match=r"a training process ended early \(exit code 7\): run the same"),
+        gathered(2, end_at_once, 7) as group,
+    ):
+        together(group, tmp_path)
 
 
 def refused(match: str, learner: nn.Module, config: TrainerConfig, folder: Path) -> None:
@@ -261,6 +344,65 @@ def test_batches_go_on_exactly_where_they_stopped(tmp_path: Path) -> None:
     other.restore(one.state())
     for _ in range(40):
         assert torch.equal(one.next().ids, other.next().ids)
+
+
+def write_plain(path: Path, token: int, lengths: list[int]) -> None:
+    starts = np.cumsum([0, *lengths])
+    ids = np.full(starts[-1], token, dtype=np.uint16)
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, ids=ids, mask=np.ones(len(ids), np.uint8), starts=starts)
+
+
+def test_folders_are_mixed_by_their_share_of_the_tokens(tmp_path: Path) -> None:
+    for number in range(5):
+        write_plain(tmp_path / "own" / f"shard-{number}.npz", 1, [60, 20, 40] * 20)
+    write_plain(tmp_path / "human" / "shard-0.npz", 2, [11, 7, 23] * 30)
+    shares = {tmp_path / "own": 0.7, tmp_path / "human": 0.3}
+    one, other = (Batches(Mixture(shares), tokens=512, seed=1, window=2) for _ in range(2))
+    seen: Counter[int] = Counter()
+    for _ in range(70):  # three passes
+        seen.update(int(token) for token in one.next().ids.flatten() if token)
+    assert seen[2] / seen.total() == pytest.approx(0.3, abs=0.02)
+    other.restore(one.state())
+    for _ in range(40):
+        assert torch.equal(one.next().ids, other.next().ids)
+
+
+def test_a_mixture_goes_on_without_a_folder_that_is_gone(tmp_path: Path) -> None:
+    for name, token in (("own", 1), ("human", 2)):
+        write_plain(tmp_path / name / "shard-0.npz", token, [60] * 20)
+    mixed = Batches(Mixture({tmp_path / "own": 0.5, tmp_path / "human": 0.5}), tokens=512)
+    mixed.next()
+    alone = Batches(Mixture({tmp_path / "own": 1.0}), tokens=512)
+    alone.restore(mixed.state())
+    assert alone.next().ids.max() == 1
+    with pytest.raises(UsageError, match="token id 2, but the tokenizer has 2 ids: it was made with another"):
+        Batches(Mixture({tmp_path / "human": 1.0}, vocabulary=2)).next()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """What a full disk does to a file that grows, for files beyond ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    fit(model(), batches(), TrainerConfig(steps=3, **QUICK), checkpoint_dir=tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with largest_file(8000):
+        refused(
+            "cannot write .*checkpoint.pt, the one before is kept",
+            model(),
+            TrainerConfig(steps=6, **QUICK),
+            tmp_path,
+        )
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / "checkpoint.pt.tmp").exists()
 
 
 def test_every_sequence_is_seen_once_in_a_pass() -> None:

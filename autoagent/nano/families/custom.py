@@ -2,55 +2,83 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autoagent.evals.task import Expected, ToolSpec
-from autoagent.nano.families.base import Action, Episode, Maker
+from autoagent.evals.task import Argument, Expected, ToolSpec
+from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split
+from autoagent.nano.families.vocabulary import (
+    ATTRIBUTES,
+    ENTITIES,
+    LOOK_UP,
+    OBJECTS,
+    SAME_VERB,
+    SEVERAL,
+    VERBS,
+)
+from autoagent.nano.language import quoted
+from autoagent.nano.words import Words, is_held_out
+from autoagent.tools import builtin_tools
 
-_LOOK_UP = "Look up|Find|Get|Fetch|Tell|Give|Return|Show|Query|Check|Read out|Report".split("|")
-_ATTRIBUTES = (
-    "phone number|opening hours|price|weather|stock level|owner|capital|population|status|temperature"
-    "|address|schedule|balance|score|rating|author|colour|menu|timetable|delivery date|supplier|boss"
-    "|salary|email|version|location|calorie count|exchange rate|traffic|tide|birthday|serial number"
-    "|warranty|next train|queue length|meaning|rank"
-).split("|")
-_ENTITIES = (
-    "person|city|shop|product|country|order|room|book|customer|employee|company|team|player|ship|bus"
-    "|parcel|museum|song|star|plant|server|invoice|hotel|station|movie|course|patient|member|device"
-    "|article|ticket|word|recipe"
-).split("|")
-_VERBS = (
-    "Start|Stop|Open|Close|Lock|Unlock|Clean|Paint|Reset|Book|Cancel|Wash|Charge|Ring|Water|Feed|Dim"
-    "|Light|Ship|Pack|Print|Scan|Mute|Play|Pause|Call|Invite|Notify|Order|Reserve|Archive|Approve"
-    "|Reject|Restart|Update|Boil|Fold"
-).split("|")
-_OBJECTS = (
-    "door|lamp|pump|engine|window|gate|heater|alarm|robot|valve|fan|camera|screen|garden|car|boat"
-    "|guest|job|song|parcel|table|room|meeting|machine|printer|plant|cat|dog|kettle|oven|curtain|bell"
-    "|drone|lift|light|server"
-).split("|")
+_DONE = ("[Done|OK|Ready]: {v}", "{v} [done|ok]", "[Done|Ok|Finished].", "{v} is [ready|set|done]")
 
 
 @dataclass(frozen=True)
 class Invention:
-    """A custom tool, a goal only it can reach, and how."""
+    """A custom tool, a goal only it can reach, and how.
+
+    Attributes:
+        about: What the tool does, however it is worded: of two that are about the same, both would do.
+    """
 
     spec: ToolSpec
     goal: str
     call: Action
     reply: str
+    about: str
 
 
-def custom(make: Maker) -> Episode:
+def look_up(make: Maker) -> Clause:
+    return _clause(make, invent_look_up(make))
+
+
+def command(make: Maker) -> Clause:
+    return _clause(make, invent_command(make))
+
+
+def several(make: Maker) -> Clause:
+    return _clause(make, invent_several(make))
+
+
+def crowd(make: Maker) -> Episode:
+    """Many custom tools, and hardly any others."""
     made = invent(make)
-    others = [invent(make).spec for _ in range(make.rng.randint(0, 3))]
-    tools = distinct([made.spec, *others])
+    return make.whole(_with(make, made, make.rng.randint(3, 9)))
+
+
+def _clause(make: Maker, made: Invention) -> Clause:
+    return _with(make, made, make.rng.randint(0, 3))
+
+
+def _with(make: Maker, made: Invention, most: int) -> Clause:
+    tools = [made.spec, *others(make, made, most)]
     make.rng.shuffle(tools)
-    expected = Expected(answer=made.reply, calls=(made.spec.name,))
-    return make.episode(made.goal, made.call, tools=tools, expected=expected)
+    arguments = made.call.resolve(())
+    expected = Expected(
+        answer=made.reply, calls=(made.spec.name,), arguments={made.spec.name: arguments} if arguments else {}
+    )
+    return Clause(made.goal, (made.call,), expected, value=made.reply, tools=tuple(tools))
 
 
-def distinct(specs: list[ToolSpec]) -> list[ToolSpec]:
+def others(make: Maker, made: Invention, most: int) -> list[ToolSpec]:
+    """Up to so many other tools, none of which would do what ``made`` does."""
+    drawn = [invent(make) for _ in range(most)]
+    return distinct([made.spec, *(each.spec for each in drawn if each.about != made.about)])[1:]
+
+
+def distinct(specs: Sequence[ToolSpec]) -> list[ToolSpec]:
     """Without tools that share a name or a description with an earlier one."""
     kept: list[ToolSpec] = []
     for spec in specs:
@@ -60,75 +88,99 @@ def distinct(specs: list[ToolSpec]) -> list[ToolSpec]:
 
 
 def invent(make: Maker) -> Invention:
-    return _question(make) if make.rng.random() < 0.65 else _command(make)
+    kind = make.rng.random()
+    if kind < 0.5:
+        return invent_look_up(make)
+    return invent_command(make) if kind < 0.75 else invent_several(make)
 
 
-def _question(make: Maker) -> Invention:
+def invent_look_up(make: Maker) -> Invention:
     """A tool that looks something up about something."""
-    w, rng, say = make.words, make.rng, make.say
-    attribute = (
-        rng.choice(_ATTRIBUTES) if rng.random() < 0.6 else f"{w.word()}{rng.choice(('', ' ' + w.word()))}"
-    )
-    entity = rng.choice(_ENTITIES) if rng.random() < 0.7 else w.word()
-    verb = rng.choice(_LOOK_UP)
+    w, rng, of_tools = make.words, make.rng, _words_of_tools(make)
+    known = rng.random() < 0.65
+    attribute = of_tools.pick(list(ATTRIBUTES)) if known else _two(of_tools)
+    entity = of_tools.pick(ENTITIES) if rng.random() < 0.7 else of_tools.word().lower()
+    verb = rng.choice(LOOK_UP)
     value = rng.choice((w.name, w.place, w.word, w.code))()
-    description = say(
-        "{verb} the {attribute} of a {entity}",
+    description = make.phrase(
+        "{verb} the {attribute} of [a|the] {entity}",
         "{verb} the {attribute} of a {entity}",
         "{verb} the {attribute} for a [given |]{entity}",
         "{verb} a {entity}'s {attribute}",
         "{verb} the {attribute} by {entity}",
+        "{attribute} of a {entity}",
+        "{verb} [which|what] {attribute} a {entity} has",
         verb=verb,
         attribute=attribute,
         entity=entity,
     )
-    goal = say(
-        "What is the {a} of [the {e} |]{v}?",
-        "[What|Which] {a} does [the {e} |]{v} have?",
-        "[Look up|Find|Get|Tell me|Give me|Show me|Find out|Check] the {a} of [the {e} |]{v}",
-        "[Look up|Find|Get|Tell me|Give me|Check] {v}'s {a}",
-        "[I need|I want to know|Do you know] the {a} [of|for] {v}",
-        "What's the {a} for [the {e} |]{v}?",
-        "{v}: what is the {a}?",
-        a=attribute,
-        e=entity,
-        v=value,
-    )
+    values = {"a": attribute, "e": entity, "v": value}
+    natural = make.on_side(ATTRIBUTES.get(attribute, ())) if rng.random() < 0.4 else []
+    goal = make.say(*(natural or _QUESTIONS), **values)
     argument = _argument(make, entity)
     reply = w.code() if rng.random() < 0.7 else w.phrase(1, 4)
     spec = ToolSpec(
         name=_name(make, (verb.split()[0], attribute, entity)),
-        description=description,
+        description=description[0].upper() + description[1:],
         argument=argument,
         replies={value: reply},
     )
-    return Invention(spec, goal, Action(spec.name, {argument: value}), reply)
+    return Invention(spec, goal, Action(spec.name, {argument: value}), reply, attribute)
 
 
-def _command(make: Maker) -> Invention:
+_QUESTIONS = (
+    "What is the {a} of [the {e} |]{v}?",
+    "[What|Which] {a} does [the {e} |]{v} have?",
+    "[Look up|Find|Get|Tell me|Give me|Show me|Find out|Check] the {a} of [the {e} |]{v}",
+    "[Look up|Find|Get|Tell me|Give me|Check] {v}'s {a}",
+    "[I need|I want to know|Do you know|I am looking for] the {a} [of|for] {v}",
+    "What's the {a} for [the {e} |]{v}?",
+    "{v}: what is the {a}?",
+    "{a} of [the {e} |]{v}",
+    "{v} {a}?",
+    "[What about|How about] the {a} of {v}?",
+    "[Is there|Have we got] a {a} for {v}? [Which|What is it]?",
+    "For the {e} {v}[ I need|, tell me| please get| fetch] the {a}",
+    "I [forgot|can't remember|don't know] the {a} of {v}",
+    "[Could I have|May I have|Let me have|Let me see] the {a} of [the {e} |]{v}?",
+    "[The {e} is|It is about] {v}. [What is its|Tell me its|Its] {a}?",
+    "{v} is a {e}. What's [its|the] {a}?",
+    "[Someone|Somebody|A client] [asks|wants to know] the {a} of {v}",
+    "[Dig up|Pull up|Bring up] the {a} of [the {e} |]{v}",
+)
+
+
+def invent_command(make: Maker) -> Invention:
     """A tool that does something to something."""
-    w, rng, say = make.words, make.rng, make.say
-    verb = rng.choice(_VERBS)
-    thing = rng.choice(_OBJECTS) if rng.random() < 0.7 else w.word()
+    w, rng, of_tools = make.words, make.rng, _words_of_tools(make)
+    verb = of_tools.pick(VERBS)
+    thing = of_tools.pick(OBJECTS) if rng.random() < 0.7 else of_tools.word().lower()
     where = rng.choice(("of a {e}", "by {e}", "of the named {e}", "for a {e}", "with the given {e}"))
     entity = rng.choice(
         ("room", "name", "number", "place", "label", "person", "city", "team", "floor", "user")
     )
     value = rng.choice((w.name, w.place, w.word, w.code))()
-    goal = say(
+    worded = rng.choice(SAME_VERB[verb].split("|")) if verb in SAME_VERB and rng.random() < 0.35 else verb
+    goal = make.say(
         "{verb} the {thing} {link} {v}",
-        "{verb} the {thing} {link} {v}",
+        "{verb} the {thing} {link} {v} [now|at once|today]",
         "{verb} the {v} {thing}",
-        "[Go and|Would you|I would like you to] {low} the {thing} {link} {v}",
-        verb=verb,
-        low=verb.lower(),
+        "[Go and|Would you|I would like you to|I want you to|It is time to] {low} the {thing} {link} {v}",
+        "The {thing} {link} {v}: {low} it",
+        "{low} {thing} {v}",
+        "[Somebody should|Someone must|We have to|I must] {low} the {thing} {link} {v}",
+        "For {v}, {low} the {thing}",
+        "[Make sure to|Don't forget to|Remember to] {low} the {thing} {link} {v}",
+        "[Can|Could] the {thing} {link} {v} be handled? {verb} it",
+        "There is the {thing} {link} {v}. {verb} it",
+        "{v} [has|needs] a {thing}: {low} it",
+        verb=worded,
+        low=worded.lower(),
         thing=thing,
         v=value,
         link=rng.choice(("of", "for", "in", "named", "at")),
     )
-    reply = say(
-        "{thing} {v}: [done|ok|ready|set]", "[Done|OK|Ready]: {v}", "{v} [done|ok]", thing=thing, v=value
-    )
+    reply = make.phrase(*_DONE, v=value)
     argument = _argument(make, entity)
     spec = ToolSpec(
         name=_name(make, (verb, thing)),
@@ -136,21 +188,126 @@ def _command(make: Maker) -> Invention:
         argument=argument,
         replies={value: reply},
     )
-    return Invention(spec, goal, Action(spec.name, {argument: value}), reply)
+    return Invention(spec, goal, Action(spec.name, {argument: value}), reply, f"{verb} {thing}".lower())
+
+
+def invent_several(make: Maker) -> Invention:
+    """A tool with two or three arguments, one of which may be left out."""
+    rng, of_tools = make.rng, _words_of_tools(make)
+    side = [
+        (about, slots, worded)
+        for about, slots, patterns in SEVERAL
+        if is_held_out(about[0]) == of_tools.held_out and (worded := make.on_side(patterns))
+    ]
+    descriptions, slots, patterns = rng.choice(side)
+    description = rng.choice(descriptions)
+    values: dict[str, object] = {}
+    given: dict[str, object] = {}
+    arguments: dict[str, Argument] = {}
+    names = {slot: _argument(make, slot) for slot, _ in slots}
+    if len(set(names.values())) < len(names):
+        names = {slot: slot for slot, _ in slots}
+    left_out = {slot for slot, kind in slots if kind.endswith("?") and rng.random() < 0.5}
+    for slot, kind in slots:
+        value, argument = _value(make, kind)
+        arguments[names[slot]] = argument
+        values[slot] = quoted(rng, str(value)) if kind.startswith("phrase") else value
+        if slot not in left_out:
+            given[names[slot]] = value
+    order = list(arguments.items())
+    if rng.random() < 0.4:
+        rng.shuffle(order)
+    arguments = dict(order)
+    given = {name: given[name] for name in arguments if name in given}
+    pattern = rng.choice(patterns)
+    goal = make.phrase(_optional(pattern, left_out), **values)
+    if pattern.startswith("{"):
+        make.names.append(goal)
+    reply = make.phrase(*_DONE, v=next(iter(given.values())))
+    words = tuple(word for word in description.split() if word not in ("a", "to", "the", "of"))
+    spec = ToolSpec(name=_name(make, words), description=description, arguments=arguments, otherwise=reply)
+    return Invention(spec, goal, Action(spec.name, given), reply, descriptions[0])
+
+
+def _optional(pattern: str, left_out: set[str]) -> str:
+    """A pattern with the parts of what is left out taken away, and those of the rest for certain."""
+
+    def resolve(match: re.Match[str]) -> str:
+        slots = re.findall(r"{(\w+)}", match[1])
+        if not slots:
+            return match[0]
+        return "" if set(slots) & left_out else match[1]
+
+    return re.sub(r"\[([^\[\]]*)\]", resolve, pattern)
+
+
+_DISHES = "pizza soup burger salad curry pasta sushi steak taco pancake".split()
+
+
+def _value(make: Maker, kind: str) -> tuple[object, Argument]:
+    """A value of a kind, and the argument that takes it."""
+    rng, w = make.rng, make.words
+    optional, kind = kind.endswith("?"), kind.rstrip("?")
+    if kind.startswith("choice:"):
+        choices = tuple(kind.removeprefix("choice:").split("|"))
+        return rng.choice(choices), Argument(type="choice", choices=choices, optional=optional)
+    if kind == "number":
+        return rng.randint(1, 200), Argument(type="number", optional=optional)
+    values: dict[str, Callable[[], object]] = {
+        "name": w.name,
+        "place": w.place,
+        "word": w.word,
+        "thing": w.thing,
+        "date": w.date,
+        "email": w.email,
+        "food": lambda: w.pick(_DISHES),
+        "time": lambda: f"{rng.randrange(24)}:{rng.randrange(60):02d}",
+        "price": lambda: f"{w.decimal():.2f}",
+        "phrase": lambda: w.phrase(2, 6),
+    }
+    return values[kind](), Argument(optional=optional)
+
+
+def _words_of_tools(make: Maker) -> Words:
+    """What the tools themselves are made of: held out where tools are what is measured."""
+    return Words(make.rng, make.split == "tools", make.words.more)
+
+
+def _two(words: Words) -> str:
+    return f"{words.word().lower()}{words.rng.choice(('', ' ' + words.word().lower()))}"
 
 
 def _name(make: Maker, parts: tuple[str, ...]) -> str:
     """A speaking name, or (often) one that says nothing, so that the description has to be read."""
-    w, rng = make.words, make.rng
+    w, rng = _words_of_tools(make), make.rng
     if rng.random() < 0.45:
-        words = [w.word() for _ in range(rng.randint(1, 2))]
+        words = [w.word().lower() for _ in range(rng.randint(1, 2))]
     else:
-        words = " ".join(parts[: rng.randint(2, len(parts))]).lower().split()
+        words = " ".join(parts[: rng.randint(min(2, len(parts)), len(parts))]).lower().split()
     joined = "_".join(word for word in words if word.isascii() and word.isalnum())
-    return joined or f"{w.word()}_tool"
+    if not joined or joined in _builtin_names():
+        return "tool_" + "".join(rng.choice("abcdefghijklmnop") for _ in range(4))
+    return joined
+
+
+@functools.cache
+def _builtin_names() -> frozenset[str]:
+    return frozenset(tool.name for tool in builtin_tools())
 
 
 def _argument(make: Maker, entity: str) -> str:
-    fixed = ("name", "query", "value", "key", "item", "id", "what", "text")
-    choice = entity if make.rng.random() < 0.55 else make.rng.choice((*fixed, make.words.word()))
-    return choice.replace(" ", "_") if choice.isascii() and choice.isidentifier() else "name"
+    if make.split == "tools" and not is_held_out(entity):
+        entity = _words_of_tools(make).word()
+    fixed = ("name", "query", "value", "key", "item", "id", "what", "text") if make.split != "tools" else ()
+    chosen = entity if make.rng.random() < 0.55 else make.rng.choice((*fixed, _words_of_tools(make).word()))
+    chosen = chosen.lower().replace(" ", "_")
+    return chosen if chosen.isascii() and chosen.isidentifier() else "name"
+
+
+_SPLITS: tuple[Split, ...] = ("seen", "values", "wordings", "tools")
+FAMILIES: dict[str, Kind] = {
+    "custom_look_up": Kind(lambda make: make.whole(look_up(make)), 9, "custom", _SPLITS, look_up),
+    "custom_command": Kind(lambda make: make.whole(command(make)), 5, "custom", _SPLITS, command),
+    "custom_several": Kind(lambda make: make.whole(several(make)), 6, "custom", _SPLITS, several),
+    "custom_crowd": Kind(crowd, 4, "custom", _SPLITS),
+}

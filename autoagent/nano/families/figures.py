@@ -1,44 +1,31 @@
-"""Figures: arithmetic, columns of tables, units, dates."""
+"""Figures: arithmetic, units and dates."""
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from autoagent.evals.task import Expected
-from autoagent.nano.families.base import Action, Episode, Maker
-from autoagent.tools.calculator import calculate, number_text
+from autoagent.nano.families import dates
+from autoagent.nano.families.base import Action, Clause, Kind, Maker
+from autoagent.nano.families.contents import as_kind
+from autoagent.nano.families.numbers import typed
+from autoagent.tools.calculator import calculate
 from autoagent.tools.convert import convert_units
 
-_UNITS = (
-    ("km", "miles"),
-    ("kilometers", "miles"),
-    ("miles", "kilometers"),
-    ("miles", "km"),
-    ("meters", "feet"),
-    ("feet", "meters"),
-    ("cm", "inches"),
-    ("inches", "cm"),
-    ("yards", "meters"),
-    ("kg", "pounds"),
-    ("pounds", "kg"),
-    ("grams", "ounces"),
-    ("ounces", "grams"),
-    ("liters", "gallons"),
-    ("gallons", "liters"),
-    ("hours", "minutes"),
-    ("minutes", "seconds"),
-    ("days", "hours"),
-    ("weeks", "days"),
-    ("celsius", "fahrenheit"),
-    ("fahrenheit", "celsius"),
-    ("kelvin", "celsius"),
-    ("tons", "kg"),
-    ("hectares", "acres"),
-    ("acres", "hectares"),
-    ("knots", "km/h"),
-    ("joules", "calories"),
-    ("bytes", "bits"),
+_UNITS = tuple(
+    tuple(pair.split(">"))
+    for pair in (
+        "km>miles|kilometers>miles|kilometres>miles|miles>kilometers|miles>km|miles>kilometres|meters>feet"
+        "|metres>feet|feet>meters|feet>metres|cm>inches|inches>cm|centimeters>inches|inches>centimeters"
+        "|mm>inches|feet>inches|inches>feet|yards>meters|meters>yards|km>meters|meters>km|m>feet"
+        "|kg>pounds|pounds>kg|kilograms>pounds|pounds>kilograms|grams>ounces|ounces>grams|grams>kg"
+        "|lbs>kg|stone>kg|tons>kg|liters>gallons|gallons>liters|litres>gallons|pints>liters|cups>ml"
+        "|ml>cups|teaspoons>ml|tablespoons>ml|hours>minutes|minutes>seconds|minutes>hours|seconds>minutes"
+        "|days>hours|hours>seconds|weeks>days|weeks>hours|years>days|celsius>fahrenheit|fahrenheit>celsius"
+        "|kelvin>celsius|celsius>kelvin|hectares>acres|acres>hectares|square meters>square feet"
+        "|knots>km/h|mph>km/h|km/h>mph|joules>calories|bytes>bits|megabytes>bytes|gigabytes>megabytes"
+        "|horsepower>watts|watts>kilowatts|bar>psi"
+    ).split("|")
 )
 
 
@@ -48,179 +35,300 @@ def figure_of(tool: str, arguments: dict[str, Any]) -> str:
     return str(function(**arguments))
 
 
-def arithmetic(make: Maker) -> Episode:
-    goal, expression = sum_in_words(make)
-    result = figure_of("calculate", {"expression": expression})
-    return make.episode(
-        goal, Action("calculate", {"expression": expression}), expected=Expected(answer=result)
-    )
+def calculation(words: str, expression: str, because: str = "") -> Clause:
+    """A clause that is reached by calculating one expression.
+
+    Args:
+        because: How the expression is read out of the words.
+    """
+    value = figure_of("calculate", {"expression": expression})
+    call = Action("calculate", {"expression": expression}, because=lambda seen: because)
+    return Clause(words, (call,), Expected(answer=value), value=value)
+
+
+_SUMS = (
+    "[What is|What's|How much is|How much makes] {e}?",
+    "[Calculate|Compute|Work out|Evaluate|Solve|Figure out|Do|Determine] {e}",
+    "{e} = ?",
+    "{e}[| =]",
+    "What does {e} [make|give|equal|come to|work out to|amount to]?",
+    "[I need|I'd like|Give me|Get me|Show me|Find|Tell me] the [result|value|answer|outcome] of {e}",
+    "How much does {e} [come to|make|add up to|give]?",
+    "[Quick|One quick|A quick|Short] [sum|calculation|question|one]: {e}",
+    "[Tell me|Say|Let me know|Find out] [what|how much] {e} is",
+    "Do you know [what|how much] {e} is?",
+    "{e}, [what is that|how much is that|what does that make|what is the result|what do I get]?",
+    "[Calculate|Compute|Work out|Solve|Do] [this|the following|this sum|the sum]: {e}",
+    "I [have to|need to|must|want to] [calculate|work out|compute|know] {e}",
+    "The [result|value|answer] of {e}?",
+    "What [do I get|comes out|is the result] [for|of] {e}?",
+    "[Use|Take] the calculator [for|on] {e}",
+    "If I [type|enter] {e}, what [comes out|do I get]?",
+    "[Check|Compute] for me [what|how much] {e} [is|gives|makes]",
+    "Can you [work out|calculate|do|tell me] {e}?",
+    "[Calculator|Maths|Math|Arithmetic]: {e}",
+)
+
+_SPOKEN = (
+    "[What is|What's|How much is|What do we get for] {s}?",
+    "[Calculate|Compute|Work out|Figure out|Tell me] {s}",
+    "{s}?",
+    "{s} is [what|how much]?",
+    "[Tell me|I'd like to know|I want to know|Find out|Please say] [what|how much] {s} is",
+    "What does {s} [make|give|equal|come to]?",
+    "[Give me|I need|Find] the [result|value|answer] of {s}",
+    "Do you know [what|how much] {s} is?",
+    "How much does {s} [make|give|come to]?",
+    "[Quick question|Quick sum|One sum]: {s}",
+    "I [need|have] to [know|work out|calculate] {s}",
+    "{s} [makes|equals|gives] what?",
+    "[Can|Could] you [work out|calculate|tell me] {s}?",
+    "[What would|How much would] {s} be?",
+    "Help me [with|calculate|work out] {s}",
+    "{s}, [how much is that|what is that|what is it]?",
+)
+# What is said, and the expression it means; a, b and c are numbers.
+
+_NAMED = (
+    ("[the sum of|the total of] {a} and {b}", "{a} + {b}"),
+    ("{a} [plus|and|added to] {b}", "{a} + {b}"),
+    ("{a} [minus|less|take away] {b}", "{a} - {b}"),
+    ("the difference between {a} and {b}", "{a} - {b}"),
+    ("[{a} times {b}|{a} multiplied by {b}|the product of {a} and {b}]", "{a} * {b}"),
+    ("[{a} divided by {b}|{a} over {b}|the quotient of {a} and {b}]", "{a} / {b}"),
+    ("{a} [percent|%|per cent] of {b}", "{a} * {b} / 100"),
+    ("[half of|a half of|one half of|half] {a}", "{a} / 2"),
+    ("[a third|one third] of {a}", "{a} / 3"),
+    ("[a quarter|one quarter|a fourth] of {a}", "{a} / 4"),
+    ("[a tenth|one tenth] of {a}", "{a} / 10"),
+    ("three quarters of {a}", "{a} * 3 / 4"),
+    ("[twice|double|two times] {a}", "{a} * 2"),
+    ("[triple|three times] {a}", "{a} * 3"),
+    ("[{a} squared|the square of {a}]", "{a} * {a}"),
+    ("the square root of {a}", "sqrt({a})"),
+    ("the [average|mean] of {a}, {b} and {c}", "({a} + {b} + {c}) / 3"),
+    ("the [average|mean] of {a} and {b}", "({a} + {b}) / 2"),
+    ("[the sum of|the total of] {a}, {b} and {c}", "{a} + {b} + {c}"),
+    ("{a} plus {b} plus {c}", "{a} + {b} + {c}"),
+    ("{a} plus {b} minus {c}", "{a} + {b} - {c}"),
+    ("{a} times {b} plus {c}", "{a} * {b} + {c}"),
+    ("{a} times {b} minus {c}", "{a} * {b} - {c}"),
+    ("{a} minus {b} minus {c}", "{a} - {b} - {c}"),
+    ("{a} divided by {b} plus {c}", "{a} / {b} + {c}"),
+    ("the sum of {a} and {b}, [times|multiplied by] {c}", "({a} + {b}) * {c}"),
+    ("the sum of {a} and {b}, divided by {c}", "({a} + {b}) / {c}"),
+    ("the difference between {a} and {b}, times {c}", "({a} - {b}) * {c}"),
+)
+# The same by verb: whole wordings, by the expression they mean.
+
+_VERBS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "{a} + {b}",
+        (
+            "[Add|Sum|Add up|Sum up] {a} and {b}",
+            "Add {b} to {a}",
+            "Put {a} and {b} together, [how much is it|what do I get]?",
+            "I have {a} and [get|add|receive] {b} more, what is the total?",
+            "Increase {a} by {b}",
+            "[Count|Total up] {a} and {b} together",
+            "What do {a} and {b} [add up to|make together|come to together]?",
+            "{a} increased by {b}, how much is [that|it]?",
+        ),
+    ),
+    (
+        "{a} - {b}",
+        (
+            "[Subtract|Take away|Take|Deduct] {b} from {a}",
+            "[Decrease|Reduce|Lower] {a} by {b}",
+            "How much [is left of|remains of] {a} when {b} is taken away?",
+            "What is left of {a} after {b} is gone?",
+            "{a} reduced by {b}, how much is [that|it]?",
+            "By how much does {a} exceed {b}?",
+            "How much [bigger|larger|more] is {a} than {b}?",
+            "From {a} take [away |]{b}, what [remains|is left]?",
+        ),
+    ),
+    (
+        "{a} * {b}",
+        (
+            "Multiply {a} [by|with|and] {b}",
+            "[What are|How much are] {a} times {b}?",
+            "How much is {b} taken {a} times?",
+            "Multiply together {a} and {b}",
+            "{a} multiplied with {b}, what does [that|it] make?",
+            "I need the product of {a} and {b}",
+            "[Take|Make] {a} times {b}",
+        ),
+    ),
+    (
+        "{a} / {b}",
+        (
+            "[Divide|Split] {a} by {b}",
+            "[Share|Split|Divide] {a} [into|in] {b} [equal |]parts, how much is one [part|share]?",
+            "How many times does {b} [go|fit] into {a}?",
+            "{a} shared by {b}, how much [is it each|does each get]?",
+            "Divide {a} into {b} equal [parts|shares|pieces]",
+            "I need {a} divided by {b}",
+        ),
+    ),
+    (
+        "max({a}, {b})",
+        (
+            "Which [is|number is] [larger|bigger|greater|higher], {a} or {b}?",
+            "What is the [larger|bigger|greater] [one |number |]of {a} and {b}?",
+            "{a} or {b}: which is [more|bigger|larger]?",
+            "[Tell me|Find] the [larger|bigger|greater] of {a} and {b}",
+            "Is {a} or {b} the [bigger|larger] number?",
+        ),
+    ),
+    (
+        "min({a}, {b})",
+        (
+            "Which [is|number is] [smaller|lower|less], {a} or {b}?",
+            "What is the [smaller|lower|lesser] [one |number |]of {a} and {b}?",
+            "{a} or {b}: which is [less|smaller]?",
+            "[Tell me|Find] the [smaller|lower] of {a} and {b}",
+            "Is {a} or {b} the smaller number?",
+        ),
+    ),
+    (
+        "{a} * {b} + {c}",
+        (
+            "Multiply {a} by {b} and add {c}",
+            "Take {a}, multiply [it |]by {b} and add {c}",
+            "Add {c} to the product of {a} and {b}",
+            "{a} times {b}, plus {c}, how much is that?",
+            "{c} more than {a} times {b}, how much is it?",
+        ),
+    ),
+    (
+        "({a} + {b}) * {c}",
+        (
+            "Add {a} and {b} and multiply [the sum |it |the result |]by {c}",
+            "Add {b} to {a} and take that {c} times",
+            "{c} times the sum of {a} and {b}, how much is [it|that]?",
+            "Multiply the sum of {a} and {b} by {c}",
+            "Take {a}, add {b} and multiply by {c}",
+        ),
+    ),
+    (
+        "({a} - {b}) / {c}",
+        (
+            "Subtract {b} from {a} and divide [the result |it |]by {c}",
+            "Take {b} from {a} and divide by {c}",
+            "Divide the difference between {a} and {b} by {c}",
+            "Take {a}, subtract {b} and divide by {c}",
+            "{a} minus {b}, all of it divided by {c}, how much is that?",
+        ),
+    ),
+)
+
+
+def arithmetic(make: Maker) -> Clause:
+    return calculation(*sum_in_words(make))
 
 
 def sum_in_words(make: Maker) -> tuple[str, str]:
     """A request for a figure, and the expression it means."""
-    w, rng, say = make.words, make.rng, make.say
-    a, b, c = (w.number() if rng.random() < 0.85 else w.decimal() for _ in range(3))
-    kind = rng.randrange(9)
-    if kind <= 2:
-        sign, other = rng.choice("+-*/"), rng.choice("+-*")
-        expression = rng.choice(
-            (f"{a} {sign} {b}", f"{a} {sign} {b} {other} {c}", f"({a} {other} {b}) * {c}")
+    kind = make.rng.random()
+    if kind < 0.4:
+        expression = _expression(make)
+        as_typed = _as_typed(make, expression)
+        kept = as_typed if "x" not in as_typed else expression
+        return make.say(*_SUMS, e=as_typed), kept
+    numbers = {name: number(make) for name in "abc"}
+    spoken = {name: typed(make, number) for name, number in numbers.items()}
+    if kind < 0.75:
+        said, expression = make.rng.choice(_NAMED)
+        words = make.phrase(said, **spoken)
+        goal = make.say(*_SPOKEN, s=words)
+        return goal[0].upper() + goal[1:], expression.format(**numbers)
+    expression, patterns = make.rng.choice(_VERBS)
+    goal = make.say(*patterns, **spoken)
+    return goal[0].upper() + goal[1:], expression.format(**numbers)
+
+
+def number(make: Maker) -> float:
+    rng, w = make.rng, make.words
+    kind = rng.random()
+    if kind < 0.15:
+        return w.decimal()
+    if kind < 0.3:
+        return rng.choice((rng.randint(2, 100), 100 * rng.randint(1, 9), 1000 * rng.randint(1, 20)))
+    return w.number()
+
+
+def _expression(make: Maker) -> str:
+    rng = make.rng
+    a, b, c, d = (number(make) for _ in range(4))
+    if rng.random() < 0.06:
+        a = -a
+    sign, other, third = rng.choice("+-*/"), rng.choice("+-*"), rng.choice("+-*")
+    return rng.choice(
+        (
+            f"{a} {sign} {b}",
+            f"{a} {sign} {b}",
+            f"{a} {sign} {b} {other} {c}",
+            f"({a} {other} {b}) {third} {c}",
+            f"({a} {other} {b}) / {c}",
+            f"{a} * ({b} {other} {c})",
+            f"({a} {other} {b}) * ({c} {third} {d})",
+            f"{a} {other} {b} {third} {c} {sign} {d}",
         )
-        typed = expression if rng.random() < 0.7 else expression.replace(" ", "")
-        ask = "[What is|What's|Calculate|Compute|Work out|How much is|Evaluate|Tell me] {e}"
-        return say(ask, "{e} = ?", "What does {e} [make|give|equal]?", e=typed), typed
-    words = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
-    if kind <= 4:
-        sign = rng.choice("+-*/")
-        ask = "[What is|What's|How much is|Calculate|Work out] {a} {word} {b}"
-        return say(ask, a=a, b=b, word=words[sign]), f"{a} {sign} {b}"
-    if kind == 5:
-        return say("[Add|Sum up] {a} and {b}", "What is the sum of {a} and {b}?", a=a, b=b), f"{a} + {b}"
-    if kind == 6:
-        return say(
-            "Multiply {a} [by|with] {b}", "What is the product of {a} and {b}?", a=a, b=b
-        ), f"{a} * {b}"
-    if kind == 7:
-        if rng.random() < 0.5:
-            return say(
-                "Divide {a} by {b}", "[How much|What] is {a} [over|divided by] {b}?", a=a, b=b
-            ), f"{a} / {b}"
-        return say("Subtract {a} from {b}", "Take {a} away from {b}", a=a, b=b), f"{b} - {a}"
-    return say("[What is|How much is|Calculate] {a} [percent|%] of {b}", a=a, b=b), f"{a} * {b} / 100"
-
-
-_FIGURES = {
-    "sum": "[sum|total|sum total]",
-    "mean": "[mean|average]",
-    "min": "[minimum|smallest|lowest] [value |]",
-    "max": "[maximum|largest|highest|biggest] [value |]",
-}
-
-
-def column(make: Maker) -> Episode:
-    make.clutter(1)
-    goal, call, result = column_in_words(make)
-    return make.episode(goal, call, expected=Expected(answer=result))
-
-
-def column_in_words(make: Maker) -> tuple[str, Action, str]:
-    """A request for a figure of a column of a new table, the call that answers it, and the answer."""
-    w, rng, say = make.words, make.rng, make.say
-    path = w.file("csv")
-    columns = list(dict.fromkeys(w.column() for _ in range(rng.randint(1, 3))))
-    whole = rng.random() < 0.7
-    rows = [[w.number() if whole else w.decimal() for _ in columns] for _ in range(rng.randint(2, 7))]
-    lines = [",".join(["name", *columns]), *(",".join([w.word(), *map(str, row)]) for row in rows)]
-    make.put(path, "\n".join(lines))
-    name = rng.choice(columns)
-    figure = rng.choice(("sum", "mean", "min", "max", "count"))
-    if figure == "count":
-        goal = say(
-            "How many [rows|entries|values|lines] [are|stand] in [the |]column {c} of {p}?",
-            "Count the [rows|entries|values] [in|of] [the |]column {c} [in|of] {p}",
-            "How many {c} [values|entries] [are there in|does|has] {p}?",
-            c=name,
-            p=path,
-        )
-    else:
-        goal = say(
-            f"[What is|What's|Give me|Tell me|Find|Compute] the {_FIGURES[figure]} of [the |]column {{c}}"
-            " in {p}",
-            f"[What is|What's|Give me|Tell me|Find|Work out] the {_FIGURES[figure]} {{c}} [in|of] {{p}}",
-            f"[What is|Work out] the {_FIGURES[figure]} [of|in] the {{c}} column [in|of] {{p}}",
-            f"In {{p}}, what is the {_FIGURES[figure]} of {{c}}?",
-            *_more(figure),
-            c=name,
-            p=path,
-        )
-    return (
-        goal,
-        Action("column_figure", {"path": path, "column": name, "figure": figure}),
-        _figure(rows, columns.index(name), figure),
     )
 
 
-def _more(figure: str) -> tuple[str, ...]:
-    if figure == "sum":
-        return ("[Add up|Sum|Sum up|Total] [the |]{c} in {p}", "Add up the {c} column of {p}")
-    if figure == "mean":
-        return ("Average [the |]{c} in {p}",)
-    return ()
+def _as_typed(make: Maker, expression: str) -> str:
+    """Without spaces, or with an x for times, as some type it."""
+    kind = make.rng.random()
+    if kind < 0.2:
+        return expression.replace(" ", "")
+    if kind < 0.28:
+        return expression.replace("*", "x")
+    return expression
 
 
-def _figure(rows: list[list[float]], place: int, figure: str) -> str:
-    values = [float(row[place]) for row in rows]
-    if figure == "count":
-        return str(len(values))
-    figures = {"sum": sum(values), "mean": sum(values) / len(values), "min": min(values), "max": max(values)}
-    return number_text(round(figures[figure], 6))
+_CONVERSIONS = (
+    "[Convert|Turn|Change|Transform] {v} {s} [to|into] {t}",
+    "[How much|What] is {v} {s} in {t}?",
+    "[How many|What number of] {t} are [there in |]{v} {s}?",
+    "What are {v} {s} in {t}?",
+    "{v} {s} in {t}[?|]",
+    "[Express|Give|Write|State] {v} {s} in {t}",
+    "{v} {s} [to|into|->|=>] {t}",
+    "How many {t} [does|do] {v} {s} [make|equal|correspond to]?",
+    "[I need|I'd like|I want|Give me|Tell me] {v} {s} [in|as] {t}",
+    "[Convert|Change] to {t}: {v} {s}",
+    "[The|A|This] [label|sign|manual|text|book|page] says {v} {s}, [what|how much] is [that|it] in {t}?",
+    "How many {t} [make up|is|fit in] {v} {s}?",
+    "[If|When] I have {v} {s}, how [much is that in {t}|many {t} is that]?",
+    "[Tell me|Find out|I'd like to know] how many {t} {v} {s} [is|are|makes]",
+    "What is {v} {s} [expressed|measured|given|shown] [in|as] {t}?",
+    "{v} {s} [equals|equal|is|are|makes] how many {t}?",
+    "In {t}, [what|how much] is {v} {s}?",
+    "[Unit conversion|Conversion|Units]: {v} {s} to {t}",
+    "{v} {s} - [what is that in {t}|how many {t} is that]?",
+    "[Do you know|Can you tell me|Can you say] [how much|what] {v} {s} is in {t}?",
+    "I [measured|got|read|have] {v} {s}, [convert|change|turn] [it|that] [to|into] {t}",
+)
 
 
-def units(make: Maker) -> Episode:
+def units(make: Maker) -> Clause:
     goal, arguments = units_in_words(make)
-    result = figure_of("convert_units", arguments)
-    return make.episode(goal, Action("convert_units", arguments), expected=Expected(answer=result))
+    value = figure_of("convert_units", arguments)
+    return Clause(goal, (Action("convert_units", arguments),), Expected(answer=value), value=value)
 
 
 def units_in_words(make: Maker) -> tuple[str, dict[str, object]]:
-    rng = make.rng
-    value: float = make.words.number() if rng.random() < 0.7 else make.words.decimal()
-    source, target = rng.choice(_UNITS)
-    goal = make.say(
-        "[Convert|Turn|Change] {v} {s} [to|into] {t}",
-        "[How much|What] is {v} {s} in {t}?",
-        "[How many|What number of] {t} are {v} {s}?",
-        "What are {v} {s} in {t}?",
-        "{v} {s} in {t}?",
-        "Express {v} {s} in {t}",
-        v=value,
-        s=source,
-        t=target,
-    )
-    return goal, {"value": value, "source": source, "target": target}
+    """A request to convert a value, and the arguments that do it."""
+    value = number(make)
+    source, target = make.rng.choice(_UNITS)
+    goal = make.say(*_CONVERSIONS, v=typed(make, value), s=source, t=target)
+    return goal[0].upper() + goal[1:], {"value": value, "source": source, "target": target}
 
 
-def days_after(make: Maker) -> Episode:
-    rng = make.rng
-    date, days = make.words.date(), rng.randint(1, 400)
-    later = rng.random() < 0.65
-    goal = make.say(
-        "[What date|Which date|What day|Which day] is {n} days {after} {d}?",
-        "[Tell me|Find|Give me] the date {n} days {after} {d}",
-        "[Add {n} days to {d}|What is {d} plus {n} days?]" if later else "[Subtract|Take] {n} days from {d}",
-        n=days,
-        d=date,
-        after=rng.choice(("after", "from") if later else ("before",)),
-    )
-    signed = days if later else -days
-    result = (datetime.date.fromisoformat(date) + datetime.timedelta(days=signed)).isoformat()
-    return make.episode(
-        goal, Action("add_days", {"date": date, "days": signed}), expected=Expected(answer=result)
-    )
-
-
-def days_between(make: Maker) -> Episode:
-    start, end = sorted((make.words.date(), make.words.date()))
-    goal = make.say(
-        "How many days are [there |]between {a} and {b}?",
-        "How many days [is it|are there|pass] from {a} to {b}?",
-        "[Count|Tell me] the [days|number of days] [between {a} and|from {a} to] {b}",
-        a=start,
-        b=end,
-    )
-    days = (datetime.date.fromisoformat(end) - datetime.date.fromisoformat(start)).days
-    return make.episode(
-        goal, Action("days_between", {"start": start, "end": end}), expected=Expected(answer=str(days))
-    )
-
-
-def weekday(make: Maker) -> Episode:
-    date = make.words.date()
-    goal = make.say(
-        "[What|Which] [weekday|day of the week] [is|was] {d}?",
-        "On [what|which] [weekday|day of the week] [is|does] {d}[| fall]?",
-        "[Tell me|Find] the weekday of {d}",
-        d=date,
-    )
-    result = datetime.date.fromisoformat(date).strftime("%A")
-    return make.episode(goal, Action("weekday_of", {"date": date}), expected=Expected(answer=result))
+FAMILIES: dict[str, Kind] = {
+    "arithmetic": as_kind(arithmetic, 7, "figures"),
+    "units": as_kind(units, 4, "figures"),
+    **dates.FAMILIES,
+}

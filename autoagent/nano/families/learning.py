@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoagent.evals.task import Expected
-from autoagent.nano.families.base import Action, Episode, Maker
+from autoagent.nano.families.base import Action, Episode, Kind, Maker
 
 
 def learn(make: Maker) -> Episode:
@@ -14,3 +14,8 @@ def learn(make: Maker) -> Episode:
         "[Run|Start] [the finetune tool|a fine-tuning|the fine-tuning]",
     )
     return make.episode(goal, Action("finetune", {}), expected=Expected(calls=("finetune",)))
+
+
+FAMILIES: dict[str, Kind] = {
+    "learn": Kind(learn, 0.7, "memory"),
+}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from autoagent.evals.task import Expected
-from autoagent.nano.families.base import DECLINE, Episode, Maker
-from autoagent.nano.families.custom import distinct, invent
+from autoagent.nano.families.base import DECLINE, Episode, Kind, Maker
+from autoagent.nano.families.custom import Invention, distinct, invent
 
 _OUT_OF_REACH = (
     "[Book|Reserve] [a flight|a train ticket|a hotel room|a taxi|a table] [to|in|for] {place}",
@@ -31,15 +34,36 @@ _OUT_OF_REACH = (
     "Why is [the sky blue|{name} late|{word} so popular]?",
     "[Fix|Debug|Rewrite] [my program|the code of {word}|the website]",
     "When does the [train|bus|shop|bank] [to {place}|in {place}] [leave|open|close]?",
+    "Which [team|party|song|film] [won|is the best|is most popular] [this year|in {place}]?",
+    "[Cook|Bake|Make] me [a cake|some {food}|dinner|breakfast]",
+    "Do you [like|love|believe in|feel] {word}?",
+    "[Explain|Teach me] [quantum physics|how to swim|the history of {place}|{word}]",
+    "[Win|Play] [a game of chess|a lottery|poker] [for me|with me|against {name}]",
+    "What [should|shall] I [wear|eat|cook|do] [today|tonight|in {place}]?",
+    "[Water|Feed|Walk] [the plants|the dog|my cat|the {word}]",
+    "[Pick up|Collect|Fetch] [my parcel|{name}|the {food}] [from|at] [the shop|{place}|the station]",
+    "How [old|tall|rich|famous] is {name}?",
+    "[Marry|Kiss|Hug|Follow] {name}",
+    "[Predict|Forecast] [the stock market|the weather in {place}|who wins the election]",
+    "[Sign|Renew|Cancel] my [contract|passport|subscription|lease][| with {word}]",
+    "[Remind|Tell|Ask] {name} [to come|to call me|about the {word}]",
+    "[Open|Close|Lock] the [door|window|garage|car]",
+    "[Charge|Restart|Unlock|Find] my [phone|car|bike|laptop]",
+    "What time [is it|does it get dark] in {place}?",
+    "I [want|need] [a ride|a doctor|a lawyer|a holiday][| in {place}| to {place}]",
+    "[Is|Was] {name} [at home|married|a good {word}]?",
+    "[Scan|Print|Fax] [my letter|the {word}|ten copies]",
+    "Show me [pictures|photos|a map|videos] of {place}",
 )
 
 
 def decline(make: Maker) -> Episode:
     """Out of reach of the built-in tools, or of a custom tool that happens not to be there."""
     w, rng = make.words, make.rng
-    others = [invent(make).spec for _ in range(rng.randint(0, 3))]
+    there = [invent(make) for _ in range(rng.choice((0, 0, 1, 2, 3, 5)))]
     if rng.random() < 0.4:
-        goal = invent(make).goal
+        goal, about = _for_another_tool(make)
+        there = [each for each in there if each.about != about]
     else:
         goal = make.say(
             *_OUT_OF_REACH,
@@ -52,9 +76,51 @@ def decline(make: Maker) -> Episode:
             hour=rng.randint(1, 12),
             n=w.number(),
         )
-    return make.episode(
-        goal, answer=lambda seen: DECLINE, tools=distinct(others), expected=Expected(declines=True)
+        there = [each for each in there if not _may_do(each, goal)]
+    made = make.episode(
+        goal,
+        answer=lambda seen: DECLINE,
+        tools=distinct([each.spec for each in there]),
+        expected=Expected(declines=True),
     )
+    return replace(made, declines=True)
 
 
+def _for_another_tool(make: Maker) -> tuple[str, str]:
+    """A goal for a custom tool that is not there, and what it is about; none that could be a note to keep."""
+    while True:
+        made = invent(make)
+        if not made.goal.startswith(("Remember to", "Don't forget to", "Make sure to")):
+            return made.goal, made.about
+
+
+def _may_do(tool: Invention, goal: str) -> bool:
+    """Whether a custom tool comes near what one of the goals out of reach asks for."""
+    text = goal.lower()
+    near = _NEAR.get(tool.about)
+    return re.search(near, text) is not None if near else all(word in text for word in tool.about.split())
+
+
+_NEAR = {
+    "Book a room": "room|hotel|book|reserve",
+    "Send a message": "send|write|tell|remind|ask|invite",
+    "Schedule a meeting": "meet|invite|introduce|remind",
+    "Transfer money": "euros",
+    "Order food": "order|buy|pizza|cook|bake|eat|fetch|collect|pick up",
+    "Find connections between two places": "train|bus|flight|how do i get|drive|bring me|take me|ride",
+    "Set the brightness of a lamp": "light",
+    "Set the thermostat": "heating",
+    "age": "how old",
+    "height": "how tall",
+    "opening hours": "open|close",
+    "departure time": "leave|train|bus",
+    "next train": "leave|train|bus",
+    "temperature": "weather",
+    "author": "song|film",
+}  # by what a custom tool is about: the goals that it might do
 _FOOD = ["milk", "bread", "rice", "pasta", "tea", "apples", "cheese", "flour", "honey", "coffee"]
+
+
+FAMILIES: dict[str, Kind] = {
+    "decline": Kind(decline, 8, "refusal"),
+}

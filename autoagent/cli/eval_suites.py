@@ -1,0 +1,100 @@
+"""Which goals ``autoagent eval`` and ``finetune`` take: a suite by name, all of it or a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoagent.errors import UsageError
+
+if TYPE_CHECKING:
+    from autoagent.evals import Suite
+    from autoagent.evals.task import Task
+
+    Tasks = Suite | Callable[[int], Suite]
+
+BUILT_IN = ("builtin", "smoke")
+Only = Mapping[str, Sequence[str]]  # names by "family", "split" and "tag"
+
+
+def find_suite(name: str) -> Tasks:
+    """A built-in suite by name, or one in a TOML file.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from autoagent.evals import load_suite
+
+    if name in BUILT_IN:
+        from autoagent.nano import suites
+
+        found: Tasks = getattr(suites, name)
+        return found
+    if name.startswith("env:"):
+        from autoagent.evals.environment import environment_suite
+
+        return partial(environment_suite, name.removeprefix("env:"))
+    if not Path(name).is_file():
+        raise UsageError(f"there is no suite {name}: name builtin, smoke, or a TOML file")
+    return load_suite(name)
+
+
+def chosen(tasks: Tasks, wanted: Only) -> Tasks:
+    """The same suite with the tasks that fit: for each key that names something, one of these.
+
+    Raises:
+        UsageError: a name is unknown, or no task fits. Of a suite that is made by seed, when it is made.
+    """
+    from autoagent.evals import Suite
+
+    if not any(wanted.values()):
+        return tasks
+    if isinstance(tasks, Suite):
+        return _only(tasks, wanted)
+    make = tasks
+    return lambda seed: _only(make(seed), wanted)
+
+
+def _only(suite: Suite, wanted: Only) -> Suite:
+    from autoagent.evals import Suite
+
+    def names(task: Task, key: str) -> tuple[str, ...]:
+        return {"family": (task.family,), "split": (task.split,), "tag": task.tags}[key]
+
+    for key, given in wanted.items():
+        known = sorted({name for task in suite.tasks for name in names(task, key) if name})
+        for name in given:
+            if name not in known:
+                there = f"there are {', '.join(known)}" if known else "its tasks have none"
+                raise UsageError(f"suite {suite.name} has no {key} {name}: {there}")
+    fits = [
+        task
+        for task in suite.tasks
+        if all(not given or {*given} & {*names(task, key)} for key, given in wanted.items())
+    ]
+    if not fits:
+        flags = " ".join(f"--{key} {name}" for key, given in wanted.items() for name in given)
+        raise UsageError(f"suite {suite.name} has no task that fits {flags}")
+    return Suite(suite.name, tuple(fits))
+
+
+def limited(tasks: Tasks, limit: int | None) -> Tasks:
+    """The same suite with at most so many tasks, spread over all of it."""
+    from autoagent.evals import Suite
+
+    if limit is None:
+        return tasks
+    if not isinstance(tasks, Suite):
+        make = tasks
+        return lambda seed: _first(make(seed), limit)
+    return _first(tasks, limit)
+
+
+def _first(suite: Suite, limit: int) -> Suite:
+    from autoagent.evals import Suite
+
+    total = len(suite.tasks)
+    count = min(limit, total)
+    return Suite(suite.name, tuple(suite.tasks[number * total // count] for number in range(count)))

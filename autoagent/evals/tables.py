@@ -1,0 +1,137 @@
+"""Reports as tables and lines for a console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from autoagent.evals.report import Comparison, FamilyChange, FamilyReport, Report, TaskResult
+
+if TYPE_CHECKING:
+    from rich.console import Console, OverflowMethod
+    from rich.table import Table
+
+_LOST_SHOWN = 10  # lost tasks that are listed
+_OF_A_KIND = 3  # of them, when not all can be
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Show success by family and split, what could not be checked, and the first tasks that were lost."""
+    title = f"{report.suite} · {_short(report.model)}"
+    if report.not_run:
+        title += f" · interrupted: {report.not_run} runs are missing"
+    table = _table("family", title)
+    _fill(table, report.families)
+    table.add_section()
+    table.add_row("all", *_cells(report), style="bold")
+    console.print(table)
+    if report.splits:
+        splits = _table("split")
+        _fill(splits, report.splits)
+        console.print(splits)
+    if len(report.seeds) > 1 and not report.generated:
+        _say(console, f"{len(report.seeds)} seeds repeat the same tasks: intervals count tasks, not runs.")
+    _print_lost(report, console)
+    _say(console, f"{len(report.results)} runs in {report.seconds:.1f} s.")
+
+
+def _table(what: str, title: str | None = None) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    table.add_column(what)
+    for name in ("passed", "success", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("lost by")
+    return table
+
+
+def _fill(table: Table, groups: dict[str, FamilyReport]) -> None:
+    from rich.text import Text
+
+    for name, group in groups.items():
+        table.add_row(Text(name or "(none)"), *_cells(group))
+
+
+def _cells(group: FamilyReport) -> tuple[str, str, str, str]:
+    lost = ", ".join(f"{count} {kind}" for kind, count in group.failures.items())
+    unchecked = f"{group.check_errors} check errors" if group.check_errors else ""
+    return (
+        f"{group.passed}/{group.n}",
+        f"{group.success:.0%}" if group.n else "-",
+        f"{group.low:.0%}–{group.high:.0%}",
+        "; ".join(part for part in (lost, unchecked) if part),
+    )
+
+
+def _print_lost(report: Report, console: Console) -> None:
+    unjudged = [each for each in report.results if each.check_error]
+    if unjudged:
+        _say(console, f"{len(unjudged)} not counted, their check could not be carried out:")
+        _list(console, [f"{_name(report, each)}: {each.check_error}" for each in unjudged], len(unjudged))
+    count = sum(report.failures.values())
+    if count:
+        _say(console, f"{count} lost:")
+        each_of = None if count <= _LOST_SHOWN else _OF_A_KIND
+        shown = [each for kind in report.lost.values() for each in islice(kind, each_of)]
+        lines = [f"{_name(report, each)}: {each.failure}: {each.verdict.reason}" for each in shown]
+        _list(console, lines, count)
+
+
+def _list(console: Console, lines: Sequence[str], count: int) -> None:
+    for line in lines[:_LOST_SHOWN]:
+        _say(console, f"  {line}", cut=True)
+    if count > min(len(lines), _LOST_SHOWN):
+        _say(console, f"  … and {count - min(len(lines), _LOST_SHOWN)} more")
+
+
+def _name(report: Report, result: TaskResult) -> str:
+    about = [f"seed {result.seed}"] if len(report.seeds) > 1 else []
+    about += [result.run_id] if result.run_id else []
+    return result.task + (f" ({', '.join(about)})" if about else "")
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Show what changed from the old model to the new one: in all, by split, and in the families it did."""
+    _say(console, f"{_short(comparison.new)} against {_short(comparison.old)}, {comparison.n} paired tasks:")
+    _say(
+        console,
+        f"  {comparison.difference:+.1%} (95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}), "
+        f"{comparison.wins} won, {comparison.losses} lost, McNemar p = {comparison.p:.2g}",
+    )
+    changed = {name: each for name, each in comparison.families.items() if each.wins or each.losses}
+    for what, groups in (("split", comparison.splits), ("family", changed)):
+        if groups:
+            console.print(_changes(what, groups))
+    if same := len(comparison.families) - len(changed):
+        _say(console, f"{same} {'family is' if same == 1 else 'families are'} unchanged.")
+
+
+def _changes(what: str, groups: dict[str, FamilyChange]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column(what)
+    for name in ("pairs", "won", "lost", "change", "95 %", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, group in groups.items():
+        counts = (str(group.n), str(group.wins), str(group.losses))
+        interval = f"{group.low:+.0%} to {group.high:+.0%}"
+        table.add_row(Text(name or "(none)"), *counts, f"{group.difference:+.0%}", interval, f"{group.p:.2g}")
+    return table
+
+
+def _short(version: str) -> str:
+    """Enough of a version's hash to tell it from others."""
+    return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
+
+
+def _say(console: Console, line: str, *, cut: bool = False) -> None:
+    """Print one line as it is: ids and answers are not ours, so no markup is read in them."""
+    text = " ".join(line.splitlines())
+    overflow: OverflowMethod | None = "ellipsis" if cut else None
+    console.print(text, markup=False, highlight=False, no_wrap=cut, overflow=overflow, soft_wrap=not cut)

@@ -1,0 +1,164 @@
+"""Several processes of one machine that train one model together, each on its share of every batch.
+
+On a CPU a small model gains nothing from a second thread, but almost doubles with a second process. The
+caller is process 0 and starts the others; whoever ends, by ``kill -9`` too, the others end with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch.distributed
+from torch import Tensor
+
+from autoagent.errors import AutoagentError, UsageError
+
+PATIENCE = timedelta(minutes=10)  # one may compile or read data while the others wait
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which process this is, and how it talks to the others. All must make the same calls in one order."""
+
+    rank: int = 0
+    size: int = 1
+
+    def add(self, numbers: Tensor) -> None:
+        """Replace ``numbers`` by the sum over all processes."""
+        if self.size > 1:
+            torch.distributed.all_reduce(numbers)
+
+    def agree(self, value: Value) -> Value:
+        """What process 0 passed."""
+        if self.size == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values)
+        return values[0]
+
+
+ALONE = Group()
+
+
+class Gradients:
+    """The gradients of a model as one flat buffer of fp32, averaged over a group once a step."""
+
+    def __init__(self, group: Group, named: Sequence[tuple[str, Tensor]]) -> None:
+        self._group, self._weights = group, [weight for _, weight in named]
+        self._buffer = torch.empty(0)
+
+    @torch.no_grad()
+    def average(self, numbers: Sequence[float], *, weight: int) -> list[float]:
+        """Add up gradients and ``numbers``, and divide the gradients by the sum of ``numbers[weight]``."""
+        sizes = [each.numel() for each in self._weights]
+        if not len(self._buffer):
+            self._buffer = torch.empty(sum(sizes) + len(numbers))
+        *pieces, tail = self._buffer.split([*sizes, len(numbers)])
+        for piece, each in zip(pieces, self._weights, strict=True):
+            if each.grad is None:
+                piece.zero_()
+            else:
+                piece.view_as(each).copy_(each.grad)
+        tail.copy_(torch.tensor(numbers))
+        self._group.add(self._buffer)
+        sums: list[float] = tail.tolist()
+        self._buffer /= max(sums[weight], 1e-6)
+        for piece, each in zip(pieces, self._weights, strict=True):
+            each.grad = piece.view_as(each).to(each.dtype, copy=True)
+        return sums
+
+
+Worker = Callable[[Group, Any], object]
+
+
+@contextmanager
+def gathered(size: int, worker: Worker, task: Any) -> Iterator[Group]:
+    """Be process 0 of ``size``; the others run ``worker(group, task)`` and are ended on the way out.
+
+    ``worker`` and ``task`` are pickled. Raises :class:`UsageError` where one of the others ends early.
+    """
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="autoagent-") as folder:
+        others: list[SpawnProcess] = []
+        try:
+            for rank in range(1, size):
+                ready, tell = context.Pipe(duplex=False)
+                place = (Group(rank, size), str(Path(folder) / "meet"), tell)
+                process = context.Process(target=_other, args=(place, worker, task), daemon=True)
+                process.start()
+                others.append(process)
+                tell.close()
+                wait([ready, process.sentinel])  # until it has imported everything, or ended
+            _refuse_if_ended(others, seconds=0)
+            group = _meet(Group(0, size), str(Path(folder) / "meet"))
+            yield group
+            for process in others:
+                process.join(timeout=20)
+        except RuntimeError as fault:
+            if isinstance(fault, AutoagentError):
+                raise
+            _refuse_if_ended(others, seconds=5)
+            raise
+        finally:
+            for process in others:
+                process.kill()
+                process.join()
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+
+def _refuse_if_ended(others: list[SpawnProcess], seconds: float) -> None:
+    ended = wait([process.sentinel for process in others], timeout=seconds)
+    for process in others:
+        if process.sentinel in ended:
+            process.join()
+            raise UsageError(
+                f"a training process ended early (exit code {process.exitcode}): "
+                "run the same command again to go on from the last checkpoint"
+            )
+
+
+def _meet(group: Group, file: str) -> Group:
+    """Connect with the others, over the loopback interface."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{file}", rank=group.rank, world_size=group.size, timeout=PATIENCE
+    )
+    if torch.distributed.get_world_size() != group.size:
+        raise UsageError(f"{torch.distributed.get_world_size()} processes met instead of {group.size}")
+    return group
+
+
+def _other(place: tuple[Group, str, Connection], worker: Worker, task: Any) -> None:
+    """What each of the other processes runs."""
+    group, file, tell = place
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 0 gets it, too, and tells when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tell.send(True)
+    try:
+        worker(_meet(group, file), task)
+        torch.distributed.destroy_process_group()
+    except (AutoagentError, RuntimeError) as fault:  # gloo raises the latter when the others are gone
+        print(f"process {group.rank + 1} of {group.size}: {str(fault).splitlines()[0]}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

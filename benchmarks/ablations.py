@@ -1,0 +1,196 @@
+"""What mattered in the recipe of the embedded model: small runs that differ from one in a single thing.
+
+    python benchmarks/ablations.py --work .nano/ablations --human FOLDER --out docs/img   # hours
+    python benchmarks/ablations.py --work .nano/ablations --only base --only vocabulary-4096
+
+Every run is trained from scratch on the same number of tokens and measured on the same goals, none of which
+any of them has seen: bits per character of what the expert says (which compares different tokenizers, too),
+by split of the builtin suite. Everything there is kept, so that it can be stopped and called again. The
+pictures show the loss by tokens; results are printed as a table and written to ``results.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from autoagent.nano.curves import draw, loss_curve
+from autoagent.nano.data import Mix, as_text, encode, train_tokenizer, write_shards
+from autoagent.nano.expert import Demonstration, NotShown, demonstrate
+from autoagent.nano.families import FAMILIES, SPLITS, Maker, Split
+from autoagent.nano.model import NanoModel, shape
+from autoagent.nano.runs import SHAPE, read_settings
+from autoagent.nano.tokenizer import load_tokenizer
+from autoagent.nano.train import NanoTraining, train
+from autoagent.training.checkpoint import read_checkpoint
+
+GOALS = 120  # demonstrations of each split that are measured
+
+
+@dataclass(frozen=True)
+class Data:
+    """How training data are made."""
+
+    vocabulary: int = 1536
+    digits: int = 1  # that may be one token
+    human_share: float = 0.22
+
+
+@dataclass(frozen=True)
+class Run:
+    """What differs from ``base``."""
+
+    about: str
+    data: str = "base"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tokens: float = 1.0  # times those of base
+
+
+DATA = {
+    "base": Data(),
+    "vocabulary-1024": Data(vocabulary=1024),
+    "vocabulary-4096": Data(vocabulary=4096),
+    "digits-together": Data(digits=3),
+    "no-human": Data(human_share=0),
+    "half-human": Data(human_share=0.5),
+}
+RUNS = {
+    "base": Run("1.4M parameters, 1,536 ids, digits apart, loss on the assistant's tokens, 22 % of people"),
+    "all-tokens": Run("loss on all tokens alike", options={"context_weight": 1.0}),
+    "some-context": Run("loss on all tokens, a tenth on those of others", options={"context_weight": 0.1}),
+    "vocabulary-1024": Run("1,024 ids", data="vocabulary-1024"),
+    "vocabulary-4096": Run("4,096 ids", data="vocabulary-4096"),
+    "digits-together": Run("up to three digits in one token", data="digits-together"),
+    "no-human": Run("no requests of people", data="no-human"),
+    "half-human": Run("half of the episodes are requests of people", data="half-human"),
+    "narrow-deep": Run("96 wide, 10 layers", options={"hidden": 96, "layers": 10, "heads": 3}),
+    "wide-shallow": Run("192 wide, 3 layers", options={"hidden": 192, "layers": 3, "heads": 6}),
+    "larger": Run("2.9M parameters (cpu)", options={"size": "cpu"}),
+    "batch-8192": Run("8,192 tokens an update instead of 4,096", options={"batch_tokens": 8192}),
+    "not-annealed": Run("the rate stays at its peak", options={"decay": 0.0}),
+    "half": Run("half the tokens", tokens=0.5),
+    "twice": Run("twice the tokens", tokens=2.0),
+}
+
+
+def main() -> int:
+    options = _options()
+    results: dict[str, Any] = {}
+    kept = options.work / "results.json"
+    if kept.exists():
+        results = json.loads(kept.read_text(encoding="utf-8"))
+    goals = {split: held_out(split) for split in SPLITS}
+    for name in options.only or RUNS:
+        if name not in results:
+            run_one(options, name)
+            results[name] = measure(options.work / name, goals)
+            kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        curves = {name: loss_curve(options.work / name) for name in results}
+        draw(curves, options.out / "ablations.svg")
+    print(table(results))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--work", type=Path, default=Path(".nano/ablations"), help="everything is resumed from here")
+    add("--human", type=Path, help="folder of data sets of human requests")
+    add("--tokens", type=int, default=6_000_000, help="of the base run")
+    add("--shards", type=int, default=3, help="of each kind of data")
+    add("--workers", type=int, default=1, help="processes that make data")
+    add("--only", action="append", choices=RUNS, help="this run; may be repeated")
+    add("--out", type=Path, help="folder of the picture")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def run_one(options: argparse.Namespace, name: str) -> None:
+    """Make the data where they are missing, and train."""
+    run = RUNS[name]
+    folder = options.work / f"data-{run.data}"
+    made = DATA[run.data]
+    mix = Mix(human=options.human, human_share=made.human_share if options.human else 0.0)
+    if not (folder / "tokenizer" / "tokenizer.json").exists():
+        train_tokenizer(
+            folder / "tokenizer", vocab_size=made.vocabulary, digits=made.digits, episodes=4_000, mix=mix
+        )
+    write_shards(
+        folder / "tokenizer", folder / "shards", shards=options.shards, workers=options.workers, mix=mix
+    )
+    settings: dict[str, Any] = {"size": "small", "batch_tokens": 4096} | dict(run.options)
+    train(
+        NanoTraining(
+            data={folder / "shards": 1.0},
+            tokenizer=folder / "tokenizer",
+            out=options.work / name,
+            tokens=round(options.tokens * run.tokens),
+            threads=1,
+            **settings,
+        )
+    )
+
+
+def held_out(split: Split) -> list[Demonstration]:
+    """The same goals for every run, of all families of a split."""
+    found: list[Demonstration] = []
+    families = [name for name, kind in FAMILIES.items() if split in kind.splits]
+    with tempfile.TemporaryDirectory(prefix="autoagent-") as folder:
+        for number in range(2 * GOALS):
+            rng = random.Random(f"ablation {split} {number}")
+            episode = FAMILIES[families[number % len(families)]].make(Maker.of(rng, split))
+            try:
+                found.append(demonstrate(episode, Path(folder) / "world", rng=rng))
+            except NotShown:
+                continue
+    return found[:GOALS]
+
+
+@torch.inference_mode()
+def measure(run: Path, goals: Mapping[str, list[Demonstration]]) -> dict[str, float]:
+    """Bits per character of the expert's lines, by split."""
+    state = read_checkpoint(run)
+    assert state is not None  # it was trained just now
+    tokenizer = load_tokenizer(run / "tokenizer")
+    settings = {key: value for key, value in read_settings(run).items() if key in SHAPE}
+    model = NanoModel(shape(settings, len(tokenizer)))
+    model.load_state_dict(state["optimizers"]["masters"], strict=False)
+    model.eval()
+    found = {"tokens": state["tokens"], "parameters": sum(each.numel() for each in model.parameters())}
+    for split, demonstrations in goals.items():
+        nats = characters = 0.0
+        for each in demonstrations:
+            ids, mask = encode(as_text(each, tokenizer), tokenizer)
+            batch, wanted = torch.tensor([ids]), torch.tensor(mask[1:], dtype=torch.bool)
+            logits = model(batch)[0, :-1][wanted]  # (N, V)
+            nats += float(F.cross_entropy(logits.float(), batch[0, 1:][wanted], reduction="sum"))
+            characters += len(tokenizer.decode([id for id, chosen in zip(ids, mask, strict=True) if chosen]))
+        found[split] = nats / characters / math.log(2)
+    return found
+
+
+def table(results: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        f"| {name} | {RUNS[name].about} | {each['parameters'] / 1e6:.2f}M | {each['tokens'] / 1e6:.1f}M | "
+        + " | ".join(f"{each[split]:.4f}" for split in SPLITS)
+        + " |"
+        for name, each in results.items()
+    ]
+    head = f"| run | what differs | parameters | tokens | {' | '.join(SPLITS)} |"
+    return "\n".join([head, "|---" * (4 + len(SPLITS)) + "|", *rows])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
