@@ -28,7 +28,7 @@ from autoagent.nano.human import (
     words,
 )
 from autoagent.nano.intents import TWINS, Intent, argument_names, catalogue, name_from
-from autoagent.nano.words import Words
+from autoagent.nano.words import NAMES, PLACES, Words, is_held_out
 
 Intents = Literal["seen", "held out"]
 SUITE_TOOLS = 6  # in each task of a suite, the right one among them
@@ -214,7 +214,7 @@ def _read(folder: Path) -> HumanData:
             continue
         if row.part == "train":
             by_intent[row.key].append(row)
-            if not held_out:
+            if not held_out and not _names_held_out(row.text):
                 training[row.source, bool(row.slots)].append(row)
         elif _letters(row.text) not in seen:
             tests[row.source, held_out].append(row)
@@ -228,6 +228,16 @@ def _read(folder: Path) -> HumanData:
 def _letters(text: str) -> str:
     """A request without case and punctuation: written alike, it is the same one."""
     return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def _names_held_out(text: str) -> bool:
+    """Whether a request mentions a name or a place that the suites keep for measuring."""
+    return bool(_kept() & set(re.findall(r"\w+", text.casefold())))
+
+
+@functools.cache
+def _kept() -> frozenset[str]:
+    return frozenset(name.casefold() for name in (*NAMES, *PLACES) if is_held_out(name))
 
 
 def _usable(row: Request) -> bool:
