@@ -102,8 +102,7 @@ def gathered(size: int, worker: Worker, task: Any) -> Iterator[Group]:
                 process.start()
                 others.append(process)
                 tell.close()
-                wait([ready, process.sentinel])  # until it has imported everything, or ended
-            _refuse_if_ended(others, seconds=0)
+                _wait_until_ready(ready, process)
             group = _meet(Group(0, size), str(Path(folder) / "meet"))
             yield group
             for process in others:
@@ -119,6 +118,15 @@ def gathered(size: int, worker: Worker, task: Any) -> Iterator[Group]:
                 process.join()
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
+
+
+def _wait_until_ready(ready: Connection, process: SpawnProcess) -> None:
+    """Until a process has imported everything; its end of the pipe is closed a little before it ends."""
+    try:
+        ready.recv()
+    except EOFError:
+        _refuse_if_ended([process], seconds=20)
+        raise UsageError("a training process did not start: run the same command again") from None
 
 
 def _refuse_if_ended(others: list[SpawnProcess], seconds: float) -> None:

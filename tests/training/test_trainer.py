@@ -246,6 +246,13 @@ def together(group: Group, folder: Path) -> None:
     fit(model(), even(group), TrainerConfig(steps=20, decay=0, **QUICK), checkpoint_dir=folder, group=group)
 
 
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes find this module, wherever pytest was started from."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
+
+
+@pytest.mark.usefixtures("importable")
 def test_two_processes_go_on_from_one_and_end_with_its_weights(tmp_path: Path) -> None:
     fit(model(), even(), TrainerConfig(steps=5, decay=0, **QUICK), checkpoint_dir=tmp_path)
     config = TrainerConfig(steps=20, decay=0, **QUICK)
@@ -263,12 +270,26 @@ def end_at_once(group: Group, code: int) -> None:
     os._exit(code)
 
 
+@pytest.mark.usefixtures("importable")
 def test_a_process_that_ends_early_is_said_in_one_line(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match=r"a training process ended early \(exit code 7\): run the same"),
         gathered(2, end_at_once, 7) as group,
     ):
         together(group, tmp_path)
+
+
+class Unreadable:
+    """Whoever unpickles it ends."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (3,)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_process_that_cannot_start_is_said_in_one_line() -> None:
+    with pytest.raises(UsageError, match="ended early"), gathered(2, end_at_once, Unreadable()):
+        pass
 
 
 def refused(match: str, learner: nn.Module, config: TrainerConfig, folder: Path) -> None:
