@@ -13,13 +13,17 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 
+TABLE = re.compile(r"[\w./-]+\.(?:csv|tsv)\b")
+FILE = re.compile(r"[\w./-]*\w\.[a-z]{2,4}\b|\b\w+/(?!\w)")
+DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
+SUM = re.compile(r"\d\s*[-+*/^()%×÷]+\s*\d|%")
 _KINDS = (
     ("<quoted>", re.compile(r"""["“][^"”]{0,200}["”]|`[^`]{1,200}`|(?<!\w)'[^']{1,200}'(?!\w)""")),
-    ("<table>", re.compile(r"[\w./-]+\.(?:csv|tsv)\b")),
+    ("<table>", TABLE),
     ("<json>", re.compile(r"[\w./-]+\.jsonl?\b")),
-    ("<date>", re.compile(r"\b\d{4}-\d\d-\d\d\b")),
-    ("<file>", re.compile(r"[\w./-]*\w\.[a-z]{2,4}\b|\b\w+/(?!\w)")),
-    ("<sum>", re.compile(r"\d\s*[-+*/^()%×÷]+\s*\d|%")),
+    ("<date>", DATE),
+    ("<file>", FILE),
+    ("<sum>", SUM),
     ("<number>", re.compile(r"\d[\d.,]*")),
 )
 _TOKEN = re.compile(r"<\w+>|[^\W\d_]+|[?:]")

@@ -13,17 +13,17 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from autoagent.tools.learned import demands
+from autoagent.tools.learned import DATE, FILE, SUM, TABLE, demands
 from autoagent.tools.related import RELATED
 
 if TYPE_CHECKING:
     from autoagent.tools.base import Tool
 
 _KINDS = (
-    ("<table>", re.compile(r"[\w./-]+\.(?:csv|tsv)\b")),
-    ("<file>", re.compile(r"[\w./-]*\w\.[a-z]{2,4}\b|\b\w+/(?!\w)")),
-    ("<date>", re.compile(r"\b\d{4}-\d\d-\d\d\b")),
-    ("<sum>", re.compile(r"\d\s*[-+*/^()%×÷]+\s*\d|%")),
+    ("<table>", TABLE),
+    ("<file>", FILE),
+    ("<date>", DATE),
+    ("<sum>", SUM),
     ("<number>", re.compile(r"\d+")),
 )
 # Words that say nothing about which tool is meant.

@@ -47,14 +47,7 @@ def chosen(tasks: Tasks, wanted: Only) -> Tasks:
     Raises:
         UsageError: a name is unknown, or no task fits. Of a suite that is made by seed, when it is made.
     """
-    from autoagent.evals import Suite
-
-    if not any(wanted.values()):
-        return tasks
-    if isinstance(tasks, Suite):
-        return _only(tasks, wanted)
-    make = tasks
-    return lambda seed: _only(make(seed), wanted)
+    return _each(tasks, lambda suite: _only(suite, wanted)) if any(wanted.values()) else tasks
 
 
 def _only(suite: Suite, wanted: Only) -> Suite:
@@ -82,14 +75,17 @@ def _only(suite: Suite, wanted: Only) -> Suite:
 
 def limited(tasks: Tasks, limit: int | None) -> Tasks:
     """The same suite with at most so many tasks, spread over all of it."""
+    return tasks if limit is None else _each(tasks, lambda suite: _first(suite, limit))
+
+
+def _each(tasks: Tasks, change: Callable[[Suite], Suite]) -> Tasks:
+    """A suite changed, now or, where it is made by seed, whenever it is made."""
     from autoagent.evals import Suite
 
-    if limit is None:
-        return tasks
-    if not isinstance(tasks, Suite):
-        make = tasks
-        return lambda seed: _first(make(seed), limit)
-    return _first(tasks, limit)
+    if isinstance(tasks, Suite):
+        return change(tasks)
+    make = tasks
+    return lambda seed: change(make(seed))
 
 
 def _first(suite: Suite, limit: int) -> Suite:

@@ -171,7 +171,7 @@ def _measure(parts: Parts, tasks: Tasks, options: EvalOptions, runs: list[SuiteR
 
 def _jobs_for(parts: Parts, name: str, runs: int) -> int:
     """How many runs at a time, when nobody says: several for a small model on the CPU."""
-    from autoagent.evals.workers import cores
+    from autoagent.models.needs import cores
     from autoagent.models.versions import Versions
 
     if parts.load is not None or name.startswith("openai:") or parts.settings.device not in ("auto", "cpu"):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from autoagent.config import Limits
 from autoagent.errors import UsageError
 from autoagent.evals.report import Report, TaskResult, summarize
+from autoagent.evals.runner import scratch
 from autoagent.evals.suite import Suite
 from autoagent.evals.workers import Done, Job, Loader, Outcomes, Place, in_processes, in_threads, in_turn
 from autoagent.models.load import REMOTE, load_model
@@ -63,7 +63,7 @@ class SuiteRun:
         began = time.monotonic()
         try:
             with (
-                _folder() as folder,
+                scratch() as folder,
                 closing(self._outcomes(model, min(jobs, len(self.jobs)), folder)) as made,
             ):
                 for done in made:
@@ -129,9 +129,3 @@ def run_suite(
         AutoagentError: a process was lost.
     """
     return SuiteRun(suite, seeds=seeds, home=home, limits=limits).go(model, jobs=jobs, on_result=on_result)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="autoagent-eval-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)

@@ -54,7 +54,7 @@ def run_task(
     named = {each.name for each in tools}
     known = Toolbox([*tools, *(each for each in builtin_tools() if each.name not in named)])
     runs: list[Trajectory] = []
-    with _folder() as folder:
+    with scratch() as folder:
         root = task.lay_out(folder / "workspace").root
         for goal in task.goals:
             check = episode.check if episode else TaskCheck(goal.expected, memory, known)
@@ -85,7 +85,8 @@ def _rehearse(note: str = "") -> str:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
+    """A folder that is thrown away."""
     with TemporaryDirectory(prefix="autoagent-eval-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

@@ -171,6 +171,10 @@ class Task(Data):
         """
         return Rules(*(self.policy.get(key, ()) for key in get_args(Policy)))
 
+    def has_builtin(self, name: str) -> bool:
+        """Whether a built-in tool is there, as ``only`` says."""
+        return not self.only or name in (*self.only, "finish", "decline")
+
     def lay_out(self, folder: Path) -> Workspace:
         """Write the task's files into ``folder``.
 

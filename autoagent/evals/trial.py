@@ -90,8 +90,7 @@ def _try_out_expected(expected: Expected, tools: Toolbox, where: str) -> None:
 
 def _toolbox(task: Task) -> Toolbox:
     """The tools of the task's world, as ``run_task`` puts them together."""
-    names = {*task.only, "finish", "decline"}
-    ours = [each for each in builtin_tools() if not task.only or each.name in names]
+    ours = [each for each in builtin_tools() if task.has_builtin(each.name)]
     for spec in task.tools:
         if not _TOOL_NAME.fullmatch(spec.name):
             raise ConfigError(f"{spec.name!r} is no name for a tool: use letters, digits, _ and -")

@@ -6,7 +6,6 @@ waited for, so threads do.
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import sys
@@ -28,6 +27,7 @@ from autoagent.errors import AutoagentError
 from autoagent.evals.report import TaskResult
 from autoagent.evals.runner import run_task
 from autoagent.evals.task import Task
+from autoagent.models.needs import cores
 from autoagent.models.protocol import Model, Session
 
 if TYPE_CHECKING:
@@ -288,11 +288,6 @@ def _share_threads(share: int) -> None:
     """Divide the cores among the processes, or their threads would wait for each other."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(max(1, cores() // share))
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _portable(problem: Exception) -> Exception:

@@ -1,9 +1,10 @@
-"""What a model folder needs in memory, read from its configuration and the headers of its weights."""
+"""What a model folder needs in memory, read from its configuration and weights; and the cores there are."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,11 @@ def _keys(config: dict[str, Any], window: int) -> tuple[tuple[int, int], ...]:
 
 def _first(config: dict[str, Any], *names: str) -> Any:
     return next((config[name] for name in names if config.get(name) is not None), None)
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gigabytes(size: float) -> str:

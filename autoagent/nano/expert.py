@@ -72,11 +72,8 @@ def demonstrate(
 
 def offered(task: Task, most: int | None = None, *, helper: bool = False) -> Toolbox:
     """The tools that a run of a task is shown, as the agent picks them; helpers have no helpers."""
-    there = {*task.only, "finish", "decline"}
     absent = {name for name, gone in (("ask_user", not task.ask), ("delegate", helper)) if gone}
-    known = [
-        tool for tool in known_builtins() if tool.name not in absent and (not task.only or tool.name in there)
-    ]
+    known = [tool for tool in known_builtins() if tool.name not in absent and task.has_builtin(tool.name)]
     own = [spec.build() for spec in task.tools]
     return Toolbox([*own, *known]).shown_for(
         task.goal,

@@ -17,10 +17,10 @@ from pydantic import Field
 
 from autoagent.config import Settings
 from autoagent.errors import UsageError
+from autoagent.models.needs import cores
 from autoagent.nano.export import export
 from autoagent.nano.train import NanoTraining, anneal, train
 from autoagent.training.checkpoint import read_checkpoint
-from autoagent.training.placement import cores
 from autoagent.training.trainer import FitReport
 
 ENDING = 0.06  # share of the minutes kept for the last checkpoint and the export

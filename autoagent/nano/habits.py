@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -23,6 +24,12 @@ def unranked_copy(model: Path | None, folder: Path) -> Path:
     told["habits"]["ranked"] = False
     (copy / ABOUT).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return copy
+
+
+@functools.cache
+def builtin_names() -> frozenset[str]:
+    """Names that no invented tool may have."""
+    return frozenset(tool.name for tool in builtin_tools())
 
 
 def known_builtins() -> list[Tool]:

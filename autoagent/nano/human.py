@@ -14,7 +14,6 @@ or names, as goals or among the distractors.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoagent.errors import UsageError
+from autoagent.nano.words import is_kept
 
 SOURCES = ("hwu64", "clinc150", "snips")
 OUT_OF_SCOPE = "out of scope"  # intent of the clinc150 requests that no intent covers
@@ -53,7 +53,7 @@ class Request:
 
 def is_held_out_intent(source: str, intent: str) -> bool:
     """Whether an intent is kept for measuring, decided by its hash alone."""
-    return hashlib.sha256(f"{source}/{intent}".encode()).digest()[0] % _HELD_OUT == 0
+    return is_kept(f"{source}/{intent}", _HELD_OUT)
 
 
 def requests(folder: Path) -> list[Request]:

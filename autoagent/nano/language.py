@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from autoagent.nano.words import Words
+from autoagent.nano.words import Words, is_kept
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _QUESTION = re.compile(
@@ -48,7 +45,7 @@ _CLOSERS = (
 
 def is_held_out_wording(pattern: str) -> bool:
     """Whether a pattern, as it stands in the source with all its choices, is kept for measuring."""
-    return hashlib.sha256(f"wording {pattern}".encode()).digest()[0] % _HELD_OUT == 0
+    return is_kept(f"wording {pattern}", _HELD_OUT)
 
 
 def on_side(patterns: Sequence[str], held_out: bool) -> list[str]:

@@ -19,6 +19,7 @@ from autoagent.errors import UsageError
 from autoagent.evals.suite import Suite
 from autoagent.evals.task import Argument, Expected, Task, ToolSpec
 from autoagent.nano.families.base import DECLINE, Action, Episode
+from autoagent.nano.habits import builtin_names
 from autoagent.nano.human import (
     OUT_OF_SCOPE,
     Request,
@@ -280,7 +281,7 @@ def _name(intent: Intent, rng: random.Random, training: bool) -> str:
 
 def _distinct(specs: Sequence[ToolSpec]) -> list[ToolSpec]:
     """The first as it is, the others without those of the same description; all with names of their own."""
-    taken, told = set(_built_in_names()), set[str]()
+    taken, told = set(builtin_names()), set[str]()
     kept: list[ToolSpec] = []
     for spec in specs:
         if spec.description in told:
@@ -292,13 +293,6 @@ def _distinct(specs: Sequence[ToolSpec]) -> list[ToolSpec]:
         taken.add(name)
         kept.append(spec if name == spec.name else spec.model_copy(update={"name": name}))
     return kept
-
-
-@functools.cache
-def _built_in_names() -> frozenset[str]:
-    from autoagent.tools import builtin_tools
-
-    return frozenset(tool.name for tool in builtin_tools())
 
 
 def _retyped(request: Request, rng: random.Random) -> str:

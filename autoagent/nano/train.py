@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autoagent.config import Settings
 from autoagent.errors import UsageError
+from autoagent.models.needs import cores
 from autoagent.nano.model import NanoConfig, NanoModel, shape
 from autoagent.nano.progress import Display
 from autoagent.nano.runs import FIXED, RATES, SHAPE, note_data, open_run, start_annealing
@@ -20,7 +21,7 @@ from autoagent.nano.tokenizer import load_tokenizer
 from autoagent.training.batches import Batch, Batches
 from autoagent.training.mixture import Mixture
 from autoagent.training.parallel import ALONE, Group, gathered
-from autoagent.training.placement import cores, has_compiler
+from autoagent.training.placement import has_compiler
 from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
 
 

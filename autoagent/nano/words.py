@@ -73,9 +73,14 @@ _SENTENCES = (
 ).split("|")
 
 
+def is_kept(text: str, every: int) -> bool:
+    """Whether the hash of a text keeps it for measuring: about one text in ``every`` is kept."""
+    return hashlib.sha256(text.encode()).digest()[0] % every == 0
+
+
 def is_held_out(word: str) -> bool:
     """Whether a word is kept for measuring, decided by its hash alone."""
-    return hashlib.sha256(word.lower().encode()).digest()[0] % _HELD_OUT == 0
+    return is_kept(word.lower(), _HELD_OUT)
 
 
 @functools.cache

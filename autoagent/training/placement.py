@@ -87,11 +87,6 @@ def compile_layers(model: nn.Module) -> None:
             layer.compile(dynamic=True)
 
 
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def release_memory() -> None:
     """Give memory that is free inside the process back to the system.
 

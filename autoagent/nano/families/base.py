@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 from autoagent.evals.task import Expected, Task, ToolSpec
 from autoagent.nano.language import Around, loosen, on_side, phrase, say
-from autoagent.nano.words import Words
+from autoagent.nano.words import Words, is_kept
 
 Seen = Sequence[str]  # observations so far, in order
 Split = Literal["training", "seen", "values", "wordings", "combinations", "tools"]
@@ -125,8 +124,7 @@ class Kind:
 
 def is_held_out_combination(steps: Sequence[str]) -> bool:
     """Whether this order of kinds of steps is kept for measuring."""
-    digest = hashlib.sha256(" ".join(("combination", *steps)).encode()).digest()
-    return digest[0] % _HELD_OUT_COMBINATIONS == 0
+    return is_kept(" ".join(("combination", *steps)), _HELD_OUT_COMBINATIONS)
 
 
 class NoWording(Exception):

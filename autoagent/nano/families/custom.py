@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from autoagent.nano.families.vocabulary import (
     SEVERAL,
     VERBS,
 )
+from autoagent.nano.habits import builtin_names
 from autoagent.nano.language import quoted
 from autoagent.nano.words import Words, is_held_out
-from autoagent.tools import builtin_tools
 
 _DONE = ("[Done|OK|Ready]: {v}", "{v} [done|ok]", "[Done|Ok|Finished].", "{v} is [ready|set|done]")
 
@@ -285,14 +284,9 @@ def _name(make: Maker, parts: tuple[str, ...]) -> str:
     else:
         words = " ".join(parts[: rng.randint(min(2, len(parts)), len(parts))]).lower().split()
     joined = "_".join(word for word in words if word.isascii() and word.isalnum())
-    if not joined or joined in _builtin_names():
+    if not joined or joined in builtin_names():
         return "tool_" + "".join(rng.choice("abcdefghijklmnop") for _ in range(4))
     return joined
-
-
-@functools.cache
-def _builtin_names() -> frozenset[str]:
-    return frozenset(tool.name for tool in builtin_tools())
 
 
 def _argument(make: Maker, entity: str) -> str:
