@@ -66,7 +66,7 @@ def expect(text: str) -> Check:
         try:
             pattern = re.compile(text[1:-1])
         except re.error as error:
-            raise UsageError(f"--expect {text} is not a regular expression: {error}") from None
+            raise UsageError(f"{text} is not a regular expression: {error}") from None
     else:
         pattern = _whole_words(text)
 

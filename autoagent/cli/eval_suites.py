@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,9 @@ def find_suite(name: str) -> Tasks:
 
         return partial(environment_suite, name.removeprefix("env:"))
     if not Path(name).is_file():
-        raise UsageError(f"there is no suite {name}: name builtin, smoke, or a TOML file")
+        meant = f"did you mean {close[0]}?" if (close := get_close_matches(name, BUILT_IN, n=1)) else ""
+        known = "name builtin, smoke, a TOML file, or env:NAME"
+        raise UsageError(f"there is no suite {name}: {meant or known}")
     return load_suite(name)
 
 

@@ -37,9 +37,7 @@ _WORTH = 40  # runs that pay for the start of another process
 class EvalOptions:
     """What ``autoagent eval`` is told."""
 
-    suite: Annotated[
-        str, typer.Argument(metavar="builtin|smoke|FILE.toml", help="The goals; env:NAME: an environment.")
-    ]
+    suite: Annotated[str, typer.Argument(metavar="builtin|smoke|FILE.toml|env:NAME", help="The goals.")]
     model: Annotated[str | None, Option("--model", "-m", metavar="MODEL", help="Who does them.")] = None
     baseline: Annotated[str | None, Option(metavar="MODEL", help="Compare with this one.")] = None
     seeds: Annotated[int, Option(min=1, help="How many times, with seeds from 0.")] = 1
@@ -105,6 +103,7 @@ def evaluate(ctx: typer.Context, options: EvalOptions) -> None:
     """Measure a model on a suite of goals, each in a fresh workspace."""
     parts = parts_of(ctx)
     _need_sense(options)
+    models = _models(parts, options)
     only = {"family": options.family, "split": options.split, "tag": options.tag}
     tasks = limited(chosen(find_suite(options.suite), only), options.limit)
     as_text = options.output_format is ReportFormat.TEXT
@@ -112,10 +111,12 @@ def evaluate(ctx: typer.Context, options: EvalOptions) -> None:
     broken: BaseException | None = None
     with only_results(not as_text):
         try:
-            _measure(parts, tasks, options, runs)
+            _measure(parts, tasks, options, models, runs)
         except (KeyboardInterrupt, Exception) as problem:  # what was found until then is not lost
             broken = problem
     if broken is not None and not any(run.done for run in runs):
+        if isinstance(broken, KeyboardInterrupt):
+            console.err().print("interrupted: no run had ended, so there is no report", style="yellow")
         raise broken
     found = _found(runs)
     if as_text:
@@ -148,16 +149,42 @@ def _need_sense(options: EvalOptions) -> None:
         raise UsageError(f"--report {file} cannot be written: choose another place")
 
 
-def _measure(parts: Parts, tasks: Tasks, options: EvalOptions, runs: list[SuiteRun]) -> None:
-    """Run the suite with the model, then with the baseline; what was made stays in ``runs``."""
-    from autoagent.evals import SuiteRun
+def _models(parts: Parts, options: EvalOptions) -> list[str]:
+    """The model, and the baseline where there is one.
+
+    Raises:
+        ModelError: one of them is not there: better known now than after the other was measured.
+    """
+    from autoagent.models.versions import Versions
 
     first = parts.config["model"] if options.model is None else options.model
-    for name in (first, *([] if options.baseline is None else [options.baseline])):
+    names = [first, *([] if options.baseline is None else [options.baseline])]
+    for name in names if parts.load is None else []:
+        source = None if _is_remote(name) else Versions(parts.home).resolve(name)
+        if isinstance(source, Path):
+            from autoagent.models.loading import check_folder
+
+            check_folder(source)
+    return names
+
+
+def _is_remote(name: str) -> bool:
+    from autoagent.models.load import REMOTE
+
+    return name.strip().startswith(REMOTE)
+
+
+def _measure(
+    parts: Parts, tasks: Tasks, options: EvalOptions, models: Sequence[str], runs: list[SuiteRun]
+) -> None:
+    """Run the suite with one model after the other; what was made stays in ``runs``."""
+    from autoagent.evals import SuiteRun
+
+    for name in models:
         home = parts.home if options.keep else None
         run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits)
         jobs = min(options.jobs or _jobs_for(parts, name, len(run.jobs)), len(run.jobs))
-        if jobs == 1 or parts.load is not None or name.startswith("openai:"):
+        if jobs == 1 or parts.load is not None or _is_remote(name):
             with Screen(console.err()) as screen:
                 screen.busy(f"loading {name}")
                 model: Any = parts.model(name)
@@ -174,7 +201,7 @@ def _jobs_for(parts: Parts, name: str, runs: int) -> int:
     from autoagent.models.needs import cores
     from autoagent.models.versions import Versions
 
-    if parts.load is not None or name.startswith("openai:") or parts.settings.device not in ("auto", "cpu"):
+    if parts.load is not None or _is_remote(name) or parts.settings.device not in ("auto", "cpu"):
         return 1
     source = Versions(parts.home).resolve(name)
     weights = source.glob("*.safetensors") if isinstance(source, Path) else None

@@ -15,7 +15,9 @@ class Exit(IntEnum):
     OK = 0  # finished; the check passed if one was given
     ERROR = 1  # a fault of a tool, of the store, or of autoagent
     USAGE = 2  # asked for something that cannot be done as asked
-    REFUTED = 3  # finished, but the check does not hold; or the gate refused a new model
+    REFUTED = (
+        3  # the check does not hold, the gate refused a new model, or too few runs of a suite were right
+    )
     STUCK = 4  # no progress, or no valid calls
     DENIED = 5  # needed an effect that was refused
     DECLINED = 6  # the model says that it cannot do this

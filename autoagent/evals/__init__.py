@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from autoagent.evals.check import TaskCheck
+from autoagent.evals.environment import environment_suite
 from autoagent.evals.failures import FailureKind
 from autoagent.evals.parallel import SuiteRun, run_suite
 from autoagent.evals.report import (
@@ -40,6 +41,7 @@ __all__ = [
     "ToolSpec",
     "as_json",
     "compare",
+    "environment_suite",
     "load_suite",
     "print_comparison",
     "print_report",

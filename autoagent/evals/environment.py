@@ -208,7 +208,7 @@ def _task(name: str, make: Callable[[], Environment], seed: int) -> EnvironmentT
         id=f"{name}-{seed}",
         family=name,
         goal=_goal(view, info),
-        only=() if environment.actions == "answer" else ("finish", "decline"),
+        only=None if environment.actions == "answer" else (),
         ask=False,
         expected=Reward(reward=environment.enough),
         make=make,

@@ -25,13 +25,16 @@ class TaskResult(Data):
     family: str
     split: str = ""
     tags: tuple[str, ...] = ()
-    goal: str
+    goal: str = Field(description="The first of its goals.")
     expected: tuple[dict[str, Any], ...] = Field(
         default=(), description="What had to be true, one entry for each of its goals."
     )
     seed: int
     success: bool
     verdict: Verdict
+    at: int = Field(
+        default=1, description="Which of its goals came last, from 1: verdict and answer are of it."
+    )
     ending: Ending
     answer: str | None = None
     steps: int = Field(description="Model calls after the plan.")

@@ -102,7 +102,7 @@ def _task(family: str, entry: dict[str, Any], where: str) -> Task:
 def _need_expectations(task: Task, where: str) -> None:
     for number, goal in enumerate(task.goals):
         if goal.expected == Expected():
-            at = f"{where}: follow_ups.{number - 1}" if number else where
+            at = f"{where}: follow_ups {number}" if number else where
             raise ConfigError(f"{at}: nothing is expected: say what must be true in its table expected")
 
 

@@ -21,7 +21,7 @@ def print_report(report: Report, console: Console) -> None:
     """Show success by family and split, what could not be checked, and the first tasks that were lost."""
     title = f"{report.suite} · {_short(report.model)}"
     if report.not_run:
-        title += f" · interrupted: {report.not_run} runs are missing"
+        title += f" · interrupted: {_runs(report.not_run)} missing"
     table = _table("family", title)
     _fill(table, report.families)
     table.add_section()
@@ -34,7 +34,7 @@ def print_report(report: Report, console: Console) -> None:
     if len(report.seeds) > 1 and not report.generated:
         _say(console, f"{len(report.seeds)} seeds repeat the same tasks: intervals count tasks, not runs.")
     _print_lost(report, console)
-    _say(console, f"{len(report.results)} runs in {report.seconds:.1f} s.")
+    _say(console, f"{_runs(len(report.results))} in {report.seconds:.1f} s.")
 
 
 def _table(what: str, title: str | None = None) -> Table:
@@ -58,7 +58,7 @@ def _fill(table: Table, groups: dict[str, FamilyReport]) -> None:
 
 def _cells(group: FamilyReport) -> tuple[str, str, str, str]:
     lost = ", ".join(f"{count} {kind}" for kind, count in group.failures.items())
-    unchecked = f"{group.check_errors} check errors" if group.check_errors else ""
+    unchecked = f"{group.check_errors} not checked" if group.check_errors else ""
     return (
         f"{group.passed}/{group.n}",
         f"{group.success:.0%}" if group.n else "-",
@@ -90,13 +90,16 @@ def _list(console: Console, lines: Sequence[str], count: int) -> None:
 
 def _name(report: Report, result: TaskResult) -> str:
     about = [f"seed {result.seed}"] if len(report.seeds) > 1 else []
+    about += [f"goal {result.at} of {len(result.expected)}"] if len(result.expected) > 1 else []
     about += [result.run_id] if result.run_id else []
     return result.task + (f" ({', '.join(about)})" if about else "")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Show what changed from the old model to the new one: in all, by split, and in the families it did."""
-    _say(console, f"{_short(comparison.new)} against {_short(comparison.old)}, {comparison.n} paired tasks:")
+    _say(
+        console, f"{_short(comparison.new)} against {_short(comparison.old)}, {_runs(comparison.n)} of each:"
+    )
     _say(
         console,
         f"  {comparison.difference:+.1%} (95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}), "
@@ -128,6 +131,10 @@ def _changes(what: str, groups: dict[str, FamilyChange]) -> Table:
 def _short(version: str) -> str:
     """Enough of a version's hash to tell it from others."""
     return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'' if count == 1 else 's'}"
 
 
 def _say(console: Console, line: str, *, cut: bool = False) -> None:

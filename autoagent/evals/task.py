@@ -142,8 +142,8 @@ class Task(Data):
     files: Mapping[str, str] = Field(default_factory=dict, description="Content by workspace-relative name.")
     memory: tuple[str, ...] = Field(default=(), description="Texts in memory before the run.")
     tools: tuple[ToolSpec, ...] = ()
-    only: tuple[str, ...] = Field(
-        default=(),
+    only: tuple[str, ...] | None = Field(
+        default=None,
         description="The built-in tools that are there, if not all; finish and decline always are.",
     )
     policy: Mapping[Policy, tuple[str, ...]] = Field(
@@ -173,7 +173,7 @@ class Task(Data):
 
     def has_builtin(self, name: str) -> bool:
         """Whether a built-in tool is there, as ``only`` says."""
-        return not self.only or name in (*self.only, "finish", "decline")
+        return self.only is None or name in (*self.only, "finish", "decline")
 
     def lay_out(self, folder: Path) -> Workspace:
         """Write the task's files into ``folder``.

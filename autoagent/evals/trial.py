@@ -35,7 +35,7 @@ def try_out(task: Task, where: str) -> None:
         _need_texts(task.tags)
     with blamed(where, "only"):
         known = [each.name for each in builtin_tools()]
-        for name in task.only:
+        for name in task.only or ():
             _need_tool(name, known, "built-in tool")
     with blamed(where, "tools"):
         tools = _toolbox(task)
@@ -44,7 +44,7 @@ def try_out(task: Task, where: str) -> None:
         if idle := task.rules.naming_nothing(names):
             raise ConfigError(f"the rule {idle[0]} fits no tool{did_you_mean(idle[0].tool, names)}")
     for number, goal in enumerate(task.goals):
-        _try_out_goal(task, goal, tools, f"{where}: follow_ups.{number - 1}" if number else where)
+        _try_out_goal(task, goal, tools, f"{where}: follow_ups {number}" if number else where)
 
 
 def _try_out_goal(task: Task, goal: FollowUp, tools: Toolbox, where: str) -> None:

@@ -12,6 +12,15 @@ from pydantic import ValidationError
 from autoagent.errors import AutoagentError, ConfigError
 
 _LONGEST = 60  # characters of what somebody wrote, in a message
+_WANTED = {  # by pydantic's name of what is wrong
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "mapping_type": "a table",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -48,10 +57,27 @@ def blamed(where: str, key: str) -> Iterator[None]:
 def first_of(failure: ValidationError) -> str:
     """The first of what is wrong with an entry, in one line."""
     first = failure.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if part not in ("str", "[key]"))
-    message = first["msg"].removeprefix("Value error, ")
-    found = "" if first["type"] in ("missing", "value_error") else f", found {cut(repr(first['input']))}"
-    return f"{key}: {message[:1].lower()}{message[1:]}{found}"
+    kind, message = first["type"], first["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        said = "is missing"
+    elif kind in _WANTED:
+        said = f"must be {_WANTED[kind]}, found {cut(repr(first['input']))}"
+    elif kind == "literal_error":
+        said = f"must be {first['ctx']['expected']}, found {cut(repr(first['input']))}"
+    else:
+        said = f"{message[:1].lower()}{message[1:]}"
+    return f"{_place(first['loc'])}: {said}"
+
+
+def _place(parts: Iterable[int | str]) -> str:
+    """Where something is in an entry, like ``tools 2.arguments.city``: lists count from 1."""
+    place = ""
+    for part in parts:
+        if isinstance(part, int):
+            place += f" {part + 1}"
+        elif part not in ("str", "[key]"):
+            place += f".{part}" if place else part
+    return place
 
 
 def cut(text: str) -> str:

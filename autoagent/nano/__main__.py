@@ -29,10 +29,10 @@ WORK = Path(".nano")
 @app.command()
 def data(
     work: Folder = WORK,
-    shards: Annotated[int, typer.Option(help="Shards of 4,000 episodes in all.")] = 40,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the first shard.")] = 0,
-    vocabulary: Annotated[int, typer.Option(help="Token ids of a new tokenizer.")] = 1536,
+    shards: Annotated[int, typer.Option(min=1, help="Shards of 4,000 episodes in all.")] = 40,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first shard.")] = 0,
+    vocabulary: Annotated[int, typer.Option(min=320, help="Token ids of a new tokenizer.")] = 1536,
     out: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
     more: Annotated[list[str] | None, typer.Option(metavar="FAMILY=FACTOR", help="Change a share.")] = None,
     human: Annotated[

@@ -160,7 +160,7 @@ class HumanData:
             family="human",
             goal=_retyped(request, rng),
             tools=tuple(tools),
-            only=("finish", "decline") if alone else (),
+            only=() if alone else None,
             expected=Expected(declines=True),
         )
         return Episode(task, (), answer=lambda seen: DECLINE, declines=True)

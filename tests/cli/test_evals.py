@@ -155,6 +155,25 @@ def test_a_model_that_is_not_there_is_one_line_also_for_several_processes(
     assert printed.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("baseline", ["v9-00000000", "nowhere", "."])
+def test_a_baseline_that_is_not_there_is_noticed_before_the_model_is_measured(
+    home: Path,
+    workspace: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    baseline: str,
+) -> None:
+    monkeypatch.chdir(workspace)
+    code = main(["--home", str(home), "eval", "suite.toml", "--keep", "--baseline", baseline], Parts())
+    printed = capsys.readouterr()
+    assert (code, printed.out, printed.err.count("\n")) == (Exit.USAGE, "", 1)
+    assert Store(home).runs() == []
+
+
+def test_a_suite_that_is_misspelt_is_guessed(cli: Cli) -> None:
+    assert_one_line(cli("eval", "bultin"), Exit.USAGE, "there is no suite bultin: did you mean builtin?")
+
+
 SLOW = """
 [[task]]
 id = "quick"
@@ -200,9 +219,24 @@ def test_ctrl_c_shows_what_there_is_and_says_that_it_is_not_all(
         out, _ = running.communicate(timeout=60)
         assert b"Traceback" not in read_until(b"no such text")
     assert running.returncode == Exit.INTERRUPTED
-    assert "interrupted: 1 runs are missing" in out
+    assert "interrupted: 1 run missing" in out
     assert "1/1" in out
     assert json.loads((workspace / "report.json").read_text(encoding="utf-8"))["not_run"] == 1
+
+
+def test_ctrl_c_before_a_run_has_ended_says_that_there_is_nothing(
+    process: Callable[..., subprocess.Popen[str]], workspace: Path
+) -> None:
+    (workspace / "slow.toml").write_text(SLOW.replace('"true"', '"sleep 20"'), encoding="utf-8")
+    with terminal() as (theirs, read_until):
+        running = process("eval", "slow.toml", script=FINISHES, stderr=theirs, env=TERMINAL)
+        os.close(theirs)
+        read_until(b"0/2")
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=60)
+        said = read_until(b"no such text")
+    assert (running.returncode, out) == (Exit.INTERRUPTED, "")
+    assert b"no run had ended" in said
 
 
 def test_a_terminal_gets_a_bar_and_keeps_nothing_of_it(process: Callable[..., subprocess.Popen[str]]) -> None:

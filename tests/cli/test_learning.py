@@ -83,7 +83,8 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
     done = cli(*command, "nothing.toml")
     assert done.code == Exit.USAGE
     assert (
-        done.err == "autoagent: error: there is no suite nothing.toml: name builtin, smoke, or a TOML file\n"
+        done.err
+        == "autoagent: error: there is no suite nothing.toml: name builtin, smoke, a TOML file, or env:NAME\n"
     )
 
 

@@ -220,7 +220,7 @@ LATER = GOOD + '[[task.follow_ups]]\ngoal = "b"\nexpected.answer = "5"\n'
     [
         (GOOD + 'polcy.deny = ["x"]\n', 'unknown key "polcy": did you mean "policy"?'),
         (GOOD + 'policy.dney = ["x"]\n', 'policy: unknown key "dney": did you mean "deny"?'),
-        (GOOD + 'policy.deny = "x"\n', "policy.deny: input should be a valid tuple"),
+        (GOOD + 'policy.deny = "x"\n', "policy.deny: must be a list, found"),
         (GOOD + 'policy.deny = ["x("]\n', "policy: rule 'x(' is malformed"),
         (GOOD + 'policy.deny = ["read_fil"]\n', 'rule read_fil fits no tool: did you mean "read_file"?'),
         (GOOD + 'only = ["red_file"]\n', 'only: no built-in tool is named "red_file": did you mean "read_'),
@@ -246,8 +246,8 @@ LATER = GOOD + '[[task.follow_ups]]\ngoal = "b"\nexpected.answer = "5"\n'
             GOOD + TOOL % "arguments = { y = { typ = 1 } }",
             'arguments.y: unknown key "typ": did you mean',
         ),
-        (GOOD + TOOL % 'arguments = { y = { type = "int" } }', "type: input should be 'text', 'number' or"),
-        (GOOD + TOOL % 'arguments = { y = { type = "choice" } }', "tools.0.arguments.y: choices belong to"),
+        (GOOD + TOOL % 'arguments = { y = { type = "int" } }', "type: must be 'text', 'number' or"),
+        (GOOD + TOOL % 'arguments = { y = { type = "choice" } }', "tools 1.arguments.y: choices belong to"),
         (GOOD + TOOL % 'arguments = { y = { choices = ["a"] } }', 'choices belong to type = "choice"'),
         (GOOD + TOOL % 'replies = { y = "a" }', "replies go by the first argument, and there is none"),
         (
@@ -262,10 +262,10 @@ LATER = GOOD + '[[task.follow_ups]]\ngoal = "b"\nexpected.answer = "5"\n'
         (GOOD + 'tools = [{ name = "t", description = "" }]\n', "tools: a text is empty"),
         (LATER.replace('goal = "b"', 'gaol = "b"'), 'follow_ups: unknown key "gaol": did you mean "goal"?'),
         (LATER.replace('answer = "5"', 'anwser = "5"'), 'follow_ups: expected: unknown key "anwser"'),
-        (LATER.replace('expected.answer = "5"\n', ""), "follow_ups.0: nothing is expected"),
-        (LATER.replace('goal = "b"\n', ""), "follow_ups.0.goal: field required"),
-        (LATER.replace('"b"', '""'), "follow_ups.0: goal: the goal is empty"),
-        (LATER.replace('"5"', '"/(/"'), "follow_ups.0: expected.answer: --expect /(/ is not a regular"),
+        (LATER.replace('expected.answer = "5"\n', ""), "follow_ups 1: nothing is expected"),
+        (LATER.replace('goal = "b"\n', ""), "follow_ups 1.goal: is missing"),
+        (LATER.replace('"b"', '""'), "follow_ups 1: goal: the goal is empty"),
+        (LATER.replace('"5"', '"/(/"'), "follow_ups 1: expected.answer: /(/ is not a regular"),
     ],
 )
 def test_a_faulty_task_is_refused_in_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
@@ -381,6 +381,9 @@ def test_only_the_named_tools_are_there() -> None:
     assert result.trajectory is not None
     assert set(result.trajectory.tools) == {"zorp", "read_file", "finish", "decline"}
     assert "there is no tool list_files" in _observed(result)[0]
+    none = _run(_task(only=(), tools=(spec,)), _finish())
+    assert none.trajectory is not None
+    assert set(none.trajectory.tools) == {"zorp", "finish", "decline"}
 
 
 # What is expected of the calls

@@ -109,7 +109,7 @@ def test_lost_tasks_are_grouped_by_kind_the_most_frequent_first() -> None:
 
 def test_an_interrupted_report_says_so() -> None:
     report = report_of([result("a-1", True)], not_run=7)
-    assert "interrupted: 7 runs are missing" in shown(report)
+    assert "interrupted: 7 runs missing" in shown(report)
     assert "7 of 8 runs of m were not made" in page(report)
     assert json.loads(as_json(report))["not_run"] == 7
 
@@ -166,6 +166,8 @@ def test_all_goals_of_a_task_are_on_the_page() -> None:
     )
     assert "Goal 2: And again?" in text
     assert "Expected of goal 2" in text
+    assert "Lost at goal 2" in text
+    assert "Answer to goal 2" in text
 
 
 def test_passed_runs_are_shown_as_examples_and_a_page_of_nothing_can_be_made() -> None:

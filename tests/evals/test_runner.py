@@ -309,7 +309,7 @@ def test_two_models_are_compared_pair_by_pair() -> None:
     assert compare(new, old).difference == -change.difference
     shown = StringIO()
     print_comparison(change, Console(file=shown, width=100))
-    assert "new against old, 3 paired tasks" in shown.getvalue()
+    assert "new against old, 3 runs of each" in shown.getvalue()
     assert "2 won, 0 lost, McNemar p = 0.5" in shown.getvalue()
 
 
