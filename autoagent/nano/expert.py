@@ -27,6 +27,8 @@ from autoagent.plan import MOST_SUB_GOALS
 from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import Message, ToolCall
 
+_LONGEST_PART = 100  # characters of a part of a goal that are quoted
+
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -162,24 +164,45 @@ class _Lines:
     def __call__(self, messages: Sequence[Message], expect: Expect) -> Line:
         actions = self.episode.actions
         if isinstance(expect, Json):
-            planned = [action.tool for action in actions if action.planned]
-            return [self._description(name) for name in planned or ["decline"]][:MOST_SUB_GOALS]
+            return self._plan()[:MOST_SUB_GOALS]
         seen = [message.content for message in messages if message.role == "tool"]
         if len(seen) < len(actions):
             action = actions[len(seen)]
-            number = max(1, sum(each.planned for each in actions[: len(seen) + 1]))
+            number = max(1, sum(self._begins_sub_goal(each) for each in range(len(seen) + 1)))
             because = action.because(seen)
-            return self._call(number, action.tool, action.resolve(seen), because)
+            return self._call(number, action.tool, action.resolve(seen), because, action.part)
         if self.episode.declines:
-            number = max(1, sum(each.planned for each in actions))
+            number = max(1, sum(map(self._begins_sub_goal, range(len(actions)))))
             return self._call(number, "decline", {"reason": self.episode.answer(seen)})
         because = self.episode.because(seen)
         thought = f"Found: {because}" if because else ""
         return _line(thought), ToolCall(name="finish", arguments={"answer": self.episode.answer(seen)})
 
-    def _call(self, number: int, name: str, arguments: dict[str, Any], because: str = "") -> Line:
-        """The thought quotes description and name, which makes unknown tools work (see docs/nano.md)."""
+    def _plan(self) -> list[str]:
+        """A sub-goal for each part of the goal, in its words; of one part, for each call, in the tool's."""
+        actions = self.episode.actions
+        begun = [action for number, action in enumerate(actions) if self._begins_sub_goal(number)]
+        return [_short(each.part) or self._description(each.tool) for each in begun] or [
+            self._description("decline")
+        ]
+
+    def _begins_sub_goal(self, number: int) -> bool:
+        """Whether the plan has a sub-goal that the action of this number, from 0, begins with."""
+        action, *before = reversed(self.episode.actions[: number + 1])
+        if action.part:
+            return not before or before[0].part != action.part
+        return action.planned
+
+    def _call(
+        self, number: int, name: str, arguments: dict[str, Any], because: str = "", part: str = ""
+    ) -> Line:
+        """The thought quotes description and name, which makes unknown tools work (see docs/nano.md).
+
+        In a goal of several parts it quotes the part before: what is copied into the call stands near then.
+        """
         thought = f"{number}. {self._description(name)}: {name}"
+        if part:
+            thought = f"{number}. {_short(part)}: {self._description(name)}: {name}"
         if because:
             thought += f"; {because}"
         return _line(thought), ToolCall(name=name, arguments=arguments)
@@ -188,6 +211,14 @@ class _Lines:
         if name not in self.descriptions:
             raise NotShown(name)
         return self.descriptions[name]
+
+
+def _short(part: str) -> str:
+    """A part of a goal as it is quoted: without its question mark, cut between words where it is long."""
+    words = part.replace("<", "").strip().rstrip("?.")
+    if len(words) <= _LONGEST_PART:
+        return words
+    return words[: words.rindex(" ", 0, _LONGEST_PART) if " " in words[:_LONGEST_PART] else _LONGEST_PART]
 
 
 def _line(thought: str) -> str:

@@ -40,12 +40,14 @@ class Action:
     Attributes:
         because: Put before the call, after the words that quote the tool: what is read off the observations.
         planned: Whether the plan has a sub-goal for it; not so for what a failure made necessary.
+        part: Which part of a goal of several it serves, in the goal's words; empty where it has one part.
     """
 
     tool: str
     arguments: dict[str, Any] | Callable[[Seen], dict[str, Any]]
     because: Callable[[Seen], str] = _nothing
     planned: bool = True
+    part: str = ""
 
     def resolve(self, seen: Seen) -> dict[str, Any]:
         return self.arguments(seen) if callable(self.arguments) else self.arguments

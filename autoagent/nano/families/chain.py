@@ -10,17 +10,18 @@ from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Clause, Seen
 
 
-def join(clauses: Sequence[Clause], words: str) -> Clause:
+def join(clauses: Sequence[Clause], words: str, parts: Sequence[str]) -> Clause:
     """Several clauses as one; what is told is told in order, separated by "; ".
 
     Args:
         clauses: In the order they are done; their files lie in the same world already.
         words: Of the whole goal.
+        parts: Of each clause, as they stand in the whole.
     """
     starts = [sum(len(each.actions) for each in clauses[:number]) for number in range(len(clauses))]
     actions = [
-        _moved(action, start, number)
-        for clause, start in zip(clauses, starts, strict=True)
+        replace(_moved(action, start, number), part=part)
+        for clause, start, part in zip(clauses, starts, parts, strict=True)
         for number, action in enumerate(clause.actions)
     ]
     told = [(clause, start) for clause, start in zip(clauses, starts, strict=True) if clause.tells]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split
@@ -23,23 +24,25 @@ def one_after_another(make: Maker) -> Episode:
     """Two to six goals in a row; what they tell is told in the same order."""
     count = make.rng.choice((2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6))
     clauses = [clause for _, clause in draw(make, count)]
-    return make.whole(join(clauses, in_a_row(make, clauses)))
+    words, parts = in_a_row(make, clauses)
+    return make.whole(join(clauses, words, parts))
 
 
-def in_a_row(make: Maker, clauses: Sequence[Clause]) -> str:
-    """The words of several clauses as one request."""
+def in_a_row(make: Maker, clauses: Sequence[Clause]) -> tuple[str, list[str]]:
+    """The words of several clauses as one request, and the parts that are theirs."""
     rng = make.rng
     words = [clause.words for clause in clauses]
     if rng.random() < 0.12:
-        return " ".join(f"{number}. {_closed(each)}" for number, each in enumerate(words, 1))
+        return " ".join(f"{number}. {_closed(each)}" for number, each in enumerate(words, 1)), words
     start = rng.choice(make.on_side(_STARTS) or [""])
-    goal = start + (_small(make, words[0]) if start else words[0])
+    parts = [_small(make, words[0]) if start else words[0]]
+    goal = start + parts[0]
     same = rng.choice(make.on_side(_LINKS)) if rng.random() < 0.5 else ""
     for each in words[1:]:
         link = same or rng.choice(make.on_side(_LINKS))
-        begin = each if link.endswith(". ") else _small(make, each)
-        goal = _cut(make, goal) + link + begin
-    return goal
+        parts.append(each if link.endswith(". ") else _small(make, each))
+        goal = _cut(make, goal) + link + parts[-1]
+    return goal, parts
 
 
 def _cut(make: Maker, words: str) -> str:
@@ -122,18 +125,16 @@ def _kept(make: Maker, source: Clause, sink: str) -> Clause:
     link = make.rng.choice(make.on_side([link for link in _LINKS if "also" not in link.lower()]))
     begin = tail[0].upper() + tail[1:] if link.endswith(". ") and make.rng.random() < 0.6 else tail
     goal = _cut(make, source.words) + link + begin
-    told = source.answer
+    told, found = source.answer, [replace(each, part=source.words) for each in source.actions]
     if sink == "save":
-        last = Action("save_memory", lambda seen: {"text": told(seen)}, source.because)
+        last = Action("save_memory", lambda seen: {"text": told(seen)}, source.because, part=begin)
         expected = Expected(remembers=source.value)
     else:
         tool = {"write": "write_file", "append": "append_file"}[sink]
-        last = Action(tool, lambda seen: {"path": path, "content": told(seen)}, source.because)
+        last = Action(tool, lambda seen: {"path": path, "content": told(seen)}, source.because, part=begin)
         content = source.value if sink == "write" else f"{before}\n{source.value}"
         expected = Expected(files={path: content})
-    return Clause(
-        goal, (*source.actions, last), expected, tells=False, memory=source.memory, tools=source.tools
-    )
+    return Clause(goal, (*found, last), expected, tells=False, memory=source.memory, tools=source.tools)
 
 
 _RECKONED: dict[str, tuple[str, ...]] = {
@@ -196,9 +197,10 @@ def reckon_with_result(make: Maker) -> Episode:
     shape = rng.choice(tuple(_RECKONED))
     tail = make.say(*_RECKONED[shape], n=n)
     goal = _cut(make, made.goal) + rng.choice(make.on_side(_LINKS)) + tail
+    call = replace(made.call, part=made.goal)
     result = str(calculate.function(expression=shape.format(f=figure, n=n)))
-    reckon = Action("calculate", lambda seen: {"expression": shape.format(f=seen[-1], n=n)})
-    return make.whole(Clause(goal, (made.call, reckon), Expected(answer=result), value=result, tools=(spec,)))
+    reckon = Action("calculate", lambda seen: {"expression": shape.format(f=seen[-1], n=n)}, part=tail)
+    return make.whole(Clause(goal, (call, reckon), Expected(answer=result), value=result, tools=(spec,)))
 
 
 def find_and_read(make: Maker) -> Episode:
