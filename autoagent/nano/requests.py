@@ -92,7 +92,7 @@ class HumanData:
         drawn = self._asked(request, rng, count=rng.randint(3, 8), training=True)
         alone = request.key in _BUILT_IN or rng.random() < _ALONE
         task = drawn.task.model_copy(
-            update={"goal": _retyped(request, rng), "only": ("finish", "decline") if alone else ()}
+            update={"goal": _retyped(request, rng), "only": () if alone else None}
         )
         return Episode(task, drawn.actions)
 
@@ -121,7 +121,7 @@ class HumanData:
                     "family": request.source,
                     "split": f"intents {intents}",
                     "tags": _tags(request),
-                    "only": ("finish", "decline"),
+                    "only": (),
                 }
             )
             for number, request in enumerate(chosen[:count])
