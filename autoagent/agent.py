@@ -71,6 +71,8 @@ class Agent:
         edit_plan: With ``Conduct(plan="ask")``: takes the plan, returns the one to follow.
         steer: Called before each step; what it returns is told to the agent, which then plans anew.
         about: Whatever should be kept with each run, as JSON.
+        durable: Whether each step is on the disk before its actions are done, so that a power cut loses none.
+            Without, for records that are thrown away anyway, nothing waits for the disk.
     """
 
     tools: Sequence[Tool] = ()
@@ -94,6 +96,7 @@ class Agent:
     edit_plan: Edit | None = None
     steer: Steer | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    durable: bool = True
 
     def __post_init__(self) -> None:
         self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
@@ -108,7 +111,7 @@ class Agent:
             workspace=self._workspace.root,
             sandboxed=CONFINED if walled else (),
         )
-        self._store = Store(self._home)
+        self._store = Store(self._home, durable=self.durable)
         self._loaded: Model | None = None
         self._memory: Memory | None = None
         self._helping = False  # works for another run, under its permissions

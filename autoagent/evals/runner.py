@@ -27,6 +27,7 @@ def run_task(
     *,
     model: Model,
     home: Path | None = None,
+    kept: bool = True,
     limits: Limits | None = None,
     seed: int = 0,
     suite: str = "",
@@ -37,6 +38,7 @@ def run_task(
         task: What to do, in which world, and what must be true afterwards.
         model: Who does it.
         home: Where the run is recorded; by default the record is thrown away, and ``run_id`` is None.
+        kept: Whether the record in ``home`` is to last; one that is not need not wait for the disk.
         limits: Budgets of the run.
         seed: Of sampling.
         suite: Name the run is recorded under.
@@ -63,6 +65,7 @@ def run_task(
                 model=model,
                 workspace=root,
                 home=home or folder / "home",
+                durable=kept and home is not None,
                 limits=limits or Limits(),
                 sampling=Sampling(seed=seed),
                 memory=memory,

@@ -58,7 +58,13 @@ class Place:
     def run(self, job: Job, model: Model) -> TaskResult:
         """Make one run; errors as of :func:`run_task`."""
         result = run_task(
-            job.task, model=model, home=self.home, limits=self.limits, seed=job.seed, suite=job.suite
+            job.task,
+            model=model,
+            home=self.home,
+            kept=self.kept,
+            limits=self.limits,
+            seed=job.seed,
+            suite=job.suite,
         )
         return result if self.kept else result.model_copy(update={"run_id": None})
 

@@ -91,9 +91,7 @@ class HumanData:
             return self._unanswered(request, rng)
         drawn = self._asked(request, rng, count=rng.randint(3, 8), training=True)
         alone = request.key in _BUILT_IN or rng.random() < _ALONE
-        task = drawn.task.model_copy(
-            update={"goal": _retyped(request, rng), "only": () if alone else None}
-        )
+        task = drawn.task.model_copy(update={"goal": _retyped(request, rng), "only": () if alone else None})
         return Episode(task, drawn.actions)
 
     def tasks(self, seed: int, count: int, intents: Intents) -> list[Task]:

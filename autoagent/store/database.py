@@ -89,11 +89,13 @@ class Database:
     Args:
         path: The file; its folder is the project's home.
         wait: How long to wait for another writer, in seconds.
+        durable: Whether what was written is on the disk, not only on its way there, before the next is done.
     """
 
-    def __init__(self, path: Path, *, wait: float) -> None:
+    def __init__(self, path: Path, *, wait: float, durable: bool = True) -> None:
         self.path = path
         self.wait = wait
+        self.durable = durable
         self._lock = threading.Lock()  # one connection, used by one thread at a time
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
@@ -158,7 +160,7 @@ class Database:
             ensure_home(self.path.parent)
             connection = _connect(str(self.path), self.wait)
             try:
-                _use_wal(connection, self.wait)
+                _use_wal(connection, self.wait, durable=self.durable)
                 _migrate(connection, self.path)
             except BaseException:
                 connection.close()
@@ -222,14 +224,14 @@ def _connect(path: str, wait: float, *, uri: bool = False) -> sqlite3.Connection
     return connection
 
 
-def _use_wal(connection: sqlite3.Connection, wait: float) -> None:
+def _use_wal(connection: sqlite3.Connection, wait: float, *, durable: bool) -> None:
     """Let readers go on while one writes. SQLite does not queue two processes that make the file at once."""
     deadline = time.monotonic() + wait
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             # FULL: the reply is on the disk, not only in its cache, before its actions change the world.
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             return
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:

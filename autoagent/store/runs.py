@@ -50,13 +50,14 @@ class Store:
     Args:
         home: The project's folder of records (see ``autoagent.home.project_home``).
         wait: How long to wait for another program that writes, in seconds.
+        durable: Whether a power cut may cost nothing that was written; it makes every step wait for the disk.
     """
 
-    def __init__(self, home: Path, *, wait: float = 30.0) -> None:
+    def __init__(self, home: Path, *, wait: float = 30.0, durable: bool = True) -> None:
         self.home = home
         self.path = home / "runs.db"
         self.snapshots = Snapshots(home / "snapshots")
-        self.database = Database(self.path, wait=wait)
+        self.database = Database(self.path, wait=wait, durable=durable)
 
     def close(self) -> None:
         """Let go of the file; the store may be used again afterwards."""
