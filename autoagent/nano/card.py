@@ -34,7 +34,7 @@ def write_card(report: Report, folder: Path, human: Path | None = None) -> None:
         "suite": report.suite,
         "seeds": list(report.seeds),
         "tasks": report.n,
-        "success": round(report.success, 4),
+        "success": round(report.success, 6),
         "interval": [round(report.low, 4), round(report.high, 4)],
         "splits": {
             name: {
