@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -70,13 +71,28 @@ def test_the_parts_of_a_goal_do_not_disturb_each_other(family: str, tmp_path: Pa
         names = [family, *rng.sample(list(PARTS), 2)]
         rng.shuffle(names)
         clauses = [PARTS[name](make) for name in names]
-        whole = make.whole(join(clauses, ", then ".join(clause.words for clause in clauses)))
+        words = [clause.words for clause in clauses]
+        whole = make.whole(join(clauses, ", then ".join(words), words))
         try:
             shown = demonstrate(whole, tmp_path / "world", rng=rng, shown=99)
         except NotShown:
             continue
         said = verdict(whole, tmp_path / "world", shown.ending, shown.answer)
         assert said.status == "verified", (names, whole.task.goal, said.reason)
+
+
+def test_a_goal_of_several_parts_is_planned_in_its_own_words(tmp_path: Path) -> None:
+    rng = random.Random("parts")
+    make = Maker.of(rng)
+    clauses = [PARTS[name](make) for name in ("edit", "count_lines")]
+    words = [clause.words for clause in clauses]
+    shown = demonstrate(make.whole(join(clauses, ", then ".join(words), words)), tmp_path / "world", rng=rng)
+    said = [message for message in shown.messages if message.role == "assistant"]
+    plan = json.loads(said[0].content)["plan"]
+    assert len(plan) == 2
+    for number, (sub_goal, part) in enumerate(zip(plan, words, strict=True), start=1):
+        assert part.startswith(sub_goal)
+        assert said[number].content.startswith(f"{number}. {sub_goal}: ")
 
 
 @pytest.mark.parametrize("family", PARTS)
