@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from autoagent.home import project_home
 from autoagent.loop import Edit, Loop, Steer
 from autoagent.memory import LazyMemory, Memory, Recalled, recall_block, remember_run
 from autoagent.models.habits import habits_of
+from autoagent.models.live import Source, source_of
 from autoagent.models.protocol import Model, Session
 from autoagent.offer import Offer
 from autoagent.prompts import Prompts, prompts_of, warnings_of
@@ -48,7 +48,8 @@ class Agent:
     Args:
         tools: Your own tools, besides the built-in ones.
         model: A Model, a version name, a model folder or a hub id; by default the project's current version,
-            which is the embedded model until another was promoted.
+            which is the embedded model until another was promoted. That one is looked at again before each
+            run: a version that was promoted meanwhile is taken without a restart.
         workspace: The folder the agent may read and write; made when missing.
         home: Where records, memory and versions live; by default the project's ``.autoagent``.
         limits: Budgets of one run.
@@ -76,7 +77,7 @@ class Agent:
     """
 
     tools: Sequence[Tool] = ()
-    model: Model | str | Path | None = None
+    model: Model | Source | str | Path | None = None
     workspace: Path | str = "."
     home: Path | None = None
     limits: Limits = field(default_factory=Limits)
@@ -112,7 +113,7 @@ class Agent:
             sandboxed=CONFINED if walled else (),
         )
         self._store = Store(self._home, durable=self.durable)
-        self._loaded: Model | None = None
+        self._found: Source | None = None
         self._memory: Memory | None = None
         self._helping = False  # works for another run, under its permissions
 
@@ -160,11 +161,12 @@ class Agent:
             parent: The run this one was delegated by or branched from.
         """
         aim = goal if isinstance(goal, Goal) else Goal(goal, check)
+        renewed = self._source().renew()
         model = self.loaded_model()
         prompts, offer = self._prompts(), self._offer(parent)
         offered, shown = offer.usable, offer.shown(aim.text, self.conduct.shown_tools)
         recalled, notes = self._recalled(aim.text)
-        notes += [*warnings_of(prompts), *getattr(model, "warnings", ())]
+        notes = [*renewed, *notes, *warnings_of(prompts), *getattr(model, "warnings", ())]
         known = tuple(tool.name for tool in self._toolbox)
         notes += [
             f"the rule {rule} fits no tool: is it misspelt?" for rule in self.rules.naming_nothing(known)
@@ -193,7 +195,7 @@ class Agent:
         seen = [events.Recalled(texts=tuple(each.text for each in recalled))] if recalled else []
         yield from replace(self._episode(loop, record, aim, started), ahead=seen, notes=notes).events()
 
-    def resume(self, run_id: str = "last", *, check: Check | None = None) -> Iterator[Event]:
+    def resume(self, run_id: str = "last", *, check: Check | Goal | None = None) -> Iterator[Event]:
         """Go on with a run that was interrupted, killed, or out of budget; the budget begins anew.
 
         A call that was at work when the run broke off is repeated only if it just reads; otherwise the model
@@ -201,7 +203,7 @@ class Agent:
 
         Args:
             run_id: The run, a prefix of its id, or ``last``.
-            check: As it was given the first time; the record holds its description only.
+            check: As it was given the first time, or the goal with it; the record describes it only.
 
         Raises:
             UsageError: there is no such run, it has come to its end, it is being worked on, or its workspace
@@ -213,16 +215,17 @@ class Agent:
                 f"the run works in {begun_in}, and not in {self._workspace.root}: resume it there"
             )
         run_id = self._store.load(run_id).run_id
+        renewed = self._source().renew()
         self.loaded_model()  # before the run counts as running again
         record = self._store.reopen(run_id)
         try:
-            episode = self._taken_up(record, check)
+            episode = self._taken_up(record, check, renewed)
         except BaseException:
             record.close()
             raise
         yield from episode.events()
 
-    def _taken_up(self, record: RunRecord, check: Check | None) -> Episode:
+    def _taken_up(self, record: RunRecord, check: Check | Goal | None, renewed: Sequence[str]) -> Episode:
         """The run of a reopened record, ready to go on."""
         past, model = self._store.load(record.run_id), self.loaded_model()
         offered = self._offer(past.parent).usable
@@ -234,7 +237,7 @@ class Agent:
         loop = self._as_recorded(past)._loop(session, shown, offered, opening, record)
         loop.talk.held = messages
         loop.take_up(past, last=messages[-1])
-        notes = []
+        notes = [*renewed]
         if past.model != model.version:
             notes.append("this run was begun with another model, and goes on with the one in use now")
         started = Started(
@@ -245,7 +248,8 @@ class Agent:
             resumed=True,
             window=model.window,
         )
-        episode = self._episode(loop, record, Goal(past.goal, check), started)
+        goal = check if isinstance(check, Goal) else Goal(past.goal, check)
+        episode = self._episode(loop, record, goal, started)
         return replace(
             episode, notes=notes, before=past.seconds, missing=_without_snapshot(self._store, past)
         )
@@ -421,14 +425,13 @@ class Agent:
         Raises:
             ModelError: it cannot be found or loaded.
         """
-        if self._loaded is None:
-            if isinstance(self.model, (str, Path)) or self.model is None:
-                from autoagent.models.load import load_model
+        return self._source().model()
 
-                self._loaded = load_model(self.model, home=self._home)
-            else:
-                self._loaded = self.model
-        return self._loaded
+    def _source(self) -> Source:
+        """Where the model comes from; what ``model`` says counts from here on."""
+        if self._found is None:
+            self._found = source_of(self.model, self._home)
+        return self._found
 
     def _opened_memory(self) -> Memory | None:
         """Long-term memory; the one on disk is opened, and locked, when a tool first needs it."""
@@ -492,8 +495,4 @@ def _found(tool: Tool, past: Trajectory) -> bool:
 
 def _describe(check: Check | None) -> str:
     """The check's name, for the record."""
-    if check is None:
-        return ""
-    with contextlib.suppress(AttributeError):
-        return str(check.__qualname__)
-    return repr(check)
+    return "" if check is None else str(getattr(check, "__qualname__", repr(check)))

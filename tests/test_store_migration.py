@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from autoagent.store import Store
+from autoagent.store.forgotten import forget
 from autoagent.trajectory import Message, Observation, ToolCall
 
 # The schema of autoagent 0.1.0, word for word.
@@ -97,4 +98,15 @@ def test_a_run_of_the_first_schema_can_be_resumed(tmp_path: Path) -> None:
     record.said(Message(role="user", content="Go on."))
     assert store.messages("last")[-1].content == "Go on."
     record.ended("interrupted", None, 1.0)
+    store.close()
+
+
+def test_runs_of_the_first_schema_can_be_forgotten(tmp_path: Path) -> None:
+    home = tmp_path / ".autoagent"
+    old_record(home)
+    store = Store(home)
+    assert (store.forgotten(), store.find("last").forgotten) == (frozenset(), False)
+    store.rate("last", good=True)
+    assert forget(store, ["last"]) == ("r00000000001",)
+    assert (list(store.verified()), store.find("last").forgotten) == ([], True)
     store.close()

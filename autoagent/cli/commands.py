@@ -33,6 +33,12 @@ COMMANDS = {
     "runs": Place("runs", "app", "See, compare, undo, export and rate recorded runs."),
     "models": Place("models", "app", "See model versions, choose one, go back."),
     "eval": Place("evals", "evaluate", "Measure a model on a suite of goals, each in a fresh workspace."),
+    "practice": Place(
+        "practice",
+        "practice",
+        "Try failed runs in other ways, in copies of their workspaces, and keep what is verified.",
+    ),
+    "evolve": Place("evolve", "evolve", "Practise, learn and measure, round after round, unattended."),
     "finetune": Place(
         "finetune",
         "finetune",

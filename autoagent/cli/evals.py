@@ -138,7 +138,15 @@ def _need_sense(options: EvalOptions) -> None:
     for flag, model in (("--model", options.model), ("--baseline", options.baseline)):
         if model is not None and not model.strip():
             raise UsageError(f"{flag}: the name is empty: give a version, a model folder or a hub id")
-    file = options.report
+    need_report(options.report)
+
+
+def need_report(file: Path | None) -> None:
+    """Make sure that a report can be written there.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if file is None:
         return
     if file.suffix.lower() not in (".html", ".json"):

@@ -202,7 +202,7 @@ class AgentOptions:
         rules = config.permissions
         return Agent(
             tools=all_tools(parts, config),
-            model=parts.model(config.model, config),
+            model=parts.followed(config),
             workspace=self.workspace,
             home=parts.home,
             limits=Limits(**chosen(config, Limits)),

@@ -16,6 +16,7 @@ from autoagent.home import PROMPTS, expanded, project_home
 from autoagent.settings import Config, Loaded, load_settings
 
 if TYPE_CHECKING:
+    from autoagent.models.live import Source
     from autoagent.models.protocol import Model
     from autoagent.prompts import Prompts
 
@@ -145,6 +146,20 @@ class Parts:
             dtype=how.dtype,
             trust_remote_code=how.trust_remote_code,
         )
+
+    def followed(self, settings: Config) -> Model | Source:
+        """The model of an agent, loaded: the one that is named, else the version in use, wherever that goes.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+        """
+        if settings.model != "current":
+            return self.model(settings.model, settings)
+        from autoagent.models.live import Current
+
+        current = Current(self.home, lambda name: self.model(name, settings))
+        current.model()  # now, and not when the first run begins
+        return current
 
 
 def parts_of(ctx: typer.Context) -> Parts:

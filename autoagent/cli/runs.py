@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from autoagent.cli import console, runs_changes, runs_files, runs_upkeep
+from autoagent.cli import console, runs_changes, runs_correct, runs_files, runs_forget, runs_upkeep
 from autoagent.cli.parts import parts_of
 from autoagent.cli.runs_args import EndedWith, Json, Model, Run, Suite, Verdict, known_ending
 from autoagent.cli.screen import Screen, replay, seconds
@@ -113,8 +113,11 @@ def _print_run(run: Trajectory, summary: RunSummary) -> None:
         screen.note("a process is working on it now")
     elif run.ending is None and not run.parent:
         screen.note(f"its process died; go on with it: autoagent run --resume {run.run_id}")
+    if summary.forgotten:
+        screen.note("forgotten: it is not learned from")
     if run.parent:
-        screen.note(f"part of a larger run: autoagent runs show {run.parent}")
+        what = "branched from" if "branched_at" in run.settings else "part of a larger run"
+        screen.note(f"{what}: autoagent runs show {run.parent}")
     if run.error:
         out.print()
         out.print(console.clean(run.error.rstrip()), style="red", soft_wrap=True)
@@ -150,10 +153,12 @@ def rate(
     print(f"{found.run_id} is rated {rating.value}")
 
 
+app.command()(runs_correct.correct)
 app.command()(runs_changes.diff)
 app.command()(runs_changes.undo)
 app.command()(runs_changes.redo)
 app.command()(runs_files.export)
 app.command("import")(runs_files.import_)
+app.command()(runs_forget.forget)
 app.command()(runs_upkeep.rm)
 app.command()(runs_upkeep.check)

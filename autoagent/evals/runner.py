@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +15,12 @@ from autoagent.evals.check import TaskCheck
 from autoagent.evals.environment import EnvironmentTask
 from autoagent.evals.failures import failure_kind, first_tool
 from autoagent.evals.report import TaskResult
-from autoagent.evals.task import Task
+from autoagent.evals.task import FollowUp, Task
 from autoagent.goal import Goal
+from autoagent.memory import Memory
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Model
-from autoagent.tools import Toolbox, builtin_tools
+from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Trajectory
 
 
@@ -30,6 +32,7 @@ def run_task(
     kept: bool = True,
     limits: Limits | None = None,
     seed: int = 0,
+    sampling: Sampling | None = None,
     suite: str = "",
 ) -> TaskResult:
     """Run one task and check its outcome; with follow-ups, one run after the other until one goal is missed.
@@ -41,6 +44,7 @@ def run_task(
         kept: Whether the record in ``home`` is to last; one that is not need not wait for the disk.
         limits: Budgets of the run.
         seed: Of sampling.
+        sampling: How tokens are drawn, with that seed; greedy by default.
         suite: Name the run is recorded under.
 
     Raises:
@@ -60,26 +64,41 @@ def run_task(
         root = task.lay_out(folder / "workspace").root
         for goal in task.goals:
             check = episode.check if episode else TaskCheck(goal.expected, memory, known)
-            agent = Agent(
-                tools=tools,
-                model=model,
+            agent = replace(
+                task_agent(task, goal, tools, memory, model),
                 workspace=root,
                 home=home or folder / "home",
                 durable=kept and home is not None,
                 limits=limits or Limits(),
-                sampling=Sampling(seed=seed),
-                memory=memory,
-                builtins=True if task.only is None else task.only,
-                rules=task.rules,
-                approve=lambda request: request.tool == "finetune" and not request.reason,
-                services={"finetune": _rehearse},
-                ask_user=_user(goal.answers) if task.ask else None,
+                sampling=(sampling or Sampling()).model_copy(update={"seed": seed}),
             )
             with agent:
                 runs.append(_watched(agent, Goal(goal.goal, check, any_ending=True), check, suite))
             if runs[-1].verdict.status != "verified":
                 break
     return _result(task, runs, check, seed).model_copy(update={"run_id": runs[-1].run_id if home else None})
+
+
+def task_agent(task: Task, goal: FollowUp, tools: Sequence[Tool], memory: Memory, model: Model) -> Agent:
+    """The agent that works on one goal of a task; its workspace, home and budgets are for the caller to set.
+
+    Args:
+        task: Says which built-in tools there are, what is allowed, and whether there is a user.
+        goal: Says what the user answers.
+        tools: The task's own tools, built.
+        memory: What the run remembers in.
+        model: Who works.
+    """
+    return Agent(
+        tools=tools,
+        model=model,
+        memory=memory,
+        builtins=True if task.only is None else task.only,
+        rules=task.rules,
+        approve=lambda request: request.tool == "finetune" and not request.reason,
+        services={"finetune": _rehearse},
+        ask_user=_user(goal.answers) if task.ask else None,
+    )
 
 
 def _rehearse(note: str = "") -> str:

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, resource_tracker
@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, cast
 
-from autoagent.config import Limits
+from autoagent.config import Limits, Sampling
 from autoagent.errors import AutoagentError
 from autoagent.evals.report import TaskResult
 from autoagent.evals.runner import run_task
@@ -45,6 +45,7 @@ class Job:
     task: Task
     seed: int
     suite: str
+    sampling: Sampling | None = None  # greedy by default
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Place:
             kept=self.kept,
             limits=self.limits,
             seed=job.seed,
+            sampling=job.sampling,
             suite=job.suite,
         )
         return result if self.kept else result.model_copy(update={"run_id": None})
@@ -81,7 +83,7 @@ class Done:
 Outcomes = Generator[Done, None, None]
 
 
-def in_turn(jobs: Sequence[Job], model: Model, place: Place) -> Outcomes:
+def in_turn(jobs: Iterable[Job], model: Model, place: Place) -> Outcomes:
     """One run after the other."""
     for job in jobs:
         yield Done(job, place.run(job, model), model.version)
@@ -155,23 +157,26 @@ class _StoppableSession:
         return getattr(self._session, name)
 
 
-def in_processes(jobs: Sequence[Job], load: Loader, places: Sequence[Place]) -> Outcomes:
+def in_processes(jobs: Iterable[Job], load: Loader, places: Sequence[Place]) -> Outcomes:
     """One process for each of ``places``, each of which loads the model. An error of one ends all.
+
+    A job is taken only when a process is free for it, so what was found may decide what is done next.
 
     Raises:
         AutoagentError: a process ended by itself; besides, what loading and running raise.
     """
-    waiting = deque(jobs)
+    waiting = iter(jobs)
     with _crew(load, places) as crew:
-        free, missing = list(crew), len(jobs)
-        while missing:
-            while free and waiting:
-                free.pop().take(waiting.popleft())
+        free: list[_Worker] = list(crew)
+        while True:
+            while free and (job := next(waiting, None)) is not None:
+                free.pop().take(job)
+            if len(free) == len(crew):
+                return
             for pipe in connection.wait([worker.pipe for worker in crew if worker.job is not None]):
                 (worker,) = (each for each in crew if each.pipe is pipe)
                 yield worker.done()
                 free.append(worker)
-                missing -= 1
 
 
 class _Worker:

@@ -19,8 +19,10 @@ _SHAPING = (  # files that shape a model's answers, beside *.safetensors
     "chat_template.jinja",
     "chat_template.json",
     "adapter_config.json",
+    "base.json",
     "autoagent.json",
 )
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
 def fingerprint(folder: Path, *, prompts: str = "", fresh: bool = False) -> str:
@@ -37,9 +39,18 @@ def fingerprint(folder: Path, *, prompts: str = "", fresh: bool = False) -> str:
 
 def shaping_files(folder: Path) -> tuple[Path, ...]:
     """The files of a model folder that shape its answers, by name."""
-    paths = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]
-    paths += [folder / name for name in _SHAPING if (folder / name).is_file()]
-    return tuple(sorted(paths, key=lambda path: path.name))
+    return tuple(
+        sorted((path for path in folder.iterdir() if shapes(path.name) and path.is_file()), key=_name)
+    )
+
+
+def shapes(name: str) -> bool:
+    """Whether a file of this name in a model folder shapes the model's answers."""
+    return name in _SHAPING or name.endswith(_WEIGHTS)
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _file_hash(path: Path, *, fresh: bool) -> str:

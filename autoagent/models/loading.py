@@ -22,7 +22,9 @@ from transformers.utils.hub import cached_file
 
 from autoagent.errors import ModelError
 from autoagent.home import expanded
+from autoagent.models.adapter import is_adapter, merge_into
 from autoagent.models.needs import gigabytes, measure
+from autoagent.models.versions import Versions
 
 SMALL = 100_000_000  # parameters; below it, float32 costs little and is exact
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -32,10 +34,15 @@ _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 def load_parts(
     source: str | Path, *, device: str, dtype: str, trust_remote_code: bool
 ) -> tuple[Any, Any, Path]:
-    """Load a folder or a hub id: model, tokenizer, folder. Raises ModelError, one line."""
+    """Load a folder or a hub id: model, tokenizer, folder. Raises ModelError, one line.
+
+    An adapter is merged into its base, which is loaded instead; tokenizer and folder are the adapter's.
+    """
     target = checked_choice(device, dtype)
     where = str(source)
     local = expanded(source)
+    if is_adapter(local):
+        return _with_adapter(local, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     if local.exists():
         check_folder(local)
         where = str(local)
@@ -49,6 +56,18 @@ def load_parts(
         folder = local if local.exists() else Path(str(cached_file(where, "config.json"))).parent
     chosen = chosen_dtype(dtype, model.num_parameters(), model.dtype, target)
     return _placed(model, chosen, target, folder), tokenizer, folder
+
+
+def _with_adapter(folder: Path, *, device: str, dtype: str, trust_remote_code: bool) -> tuple[Any, Any, Path]:
+    """The adapter's base, its weights changed as the adapter says."""
+    for file in sorted(folder.glob("*.safetensors")):
+        _check_weights(file)
+    base = Versions(folder.parent.parent).base_of(folder)
+    model, tokenizer, _ = load_parts(base, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    merge_into(model, folder)
+    if (folder / "tokenizer_config.json").is_file():
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    return model, tokenizer, folder
 
 
 def _placed(model: Any, dtype: torch.dtype, device: torch.device, folder: Path) -> Any:

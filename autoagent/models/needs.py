@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from autoagent.errors import ModelError
+from autoagent.models.adapter import is_adapter
+from autoagent.models.versions import Versions
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _STORED = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I32": 4, "I16": 2}
@@ -39,7 +41,12 @@ class Needs:
 
 
 def measure(folder: Path) -> Needs:
-    """Read what is needed; nothing is loaded. Raises ModelError where a file cannot be read."""
+    """Read what is needed, of an adapter what its base needs; nothing is loaded.
+
+    Raises ModelError where a file cannot be read.
+    """
+    if is_adapter(folder):
+        folder = Versions(folder.parent.parent).base_of(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         headers = [_header(file) for file in sorted(folder.glob("*.safetensors"))]

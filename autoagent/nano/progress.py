@@ -6,9 +6,10 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from autoagent.training.trainer import READ_EVERY, Progress
+from autoagent.training.boards import Board
+from autoagent.training.trainer import Progress
 
 
 class Display:
@@ -31,28 +32,6 @@ class Display:
             self._board.close()
 
 
-class Board:
-    """Loss, rate and speed as TensorBoard scalars, by tokens; after a resume, later points are dropped."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writer: Any = None
-
-    def __call__(self, progress: Progress) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._folder), purge_step=progress.tokens, max_queue=1000)
-        elif progress.step % READ_EVERY:  # the loss is read no more often
-            return
-        for name in ("loss", "learning_rate", "tokens_per_second"):
-            self._writer.add_scalar(name, getattr(progress, name), progress.tokens)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
 class ProgressLine:
     """One line on a terminal, rewritten twice a second; elsewhere a line every 20 seconds."""
 
@@ -65,6 +44,8 @@ class ProgressLine:
 
     def __call__(self, progress: Progress) -> None:
         self._last = progress
+        if progress.note:
+            self._stream.write(f"\r\x1b[K{progress.note}\n" if self._live else progress.note + "\n")
         if time.monotonic() - self._shown >= self._every:
             self._shown = time.monotonic()
             self._write(progress)

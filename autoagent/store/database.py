@@ -78,6 +78,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             before TEXT NOT NULL, after TEXT, at REAL NOT NULL)""",
         "CREATE INDEX undos_by_run ON undos (run, seq)",
     ),
+    (
+        # Runs that are never learned from; the mark outlives its run, which may be imported again.
+        "CREATE TABLE forgotten (run TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
+    ),
 )
 
 _left_behind: list[sqlite3.Connection] = []  # of the parent process, after a fork: closing them would hurt it

@@ -55,6 +55,7 @@ class RunSummary(Data):
     tags: tuple[str, ...]
     parent: str | None  # the run this one was branched from
     replayable: bool  # False: the workspace was too large to snapshot
+    forgotten: bool = False  # it is not learned from any more
     running: bool = False  # a live process works on it
 
     @property
@@ -241,6 +242,7 @@ def summary(row: Row) -> RunSummary:
         suite=text(row["suite"]),
         model=text(row["model"]),
         replayable=bool(row["replayable"]),
+        forgotten=bool(row["forgotten"]),
         **{name: row[name] for name in ("ending", "steps", "started", "seconds", "seed", "parent")},
     )
 

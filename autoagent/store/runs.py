@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -30,15 +30,25 @@ _FINAL = {
     "declined": "was declined by the model",
     "denied": "ended with an effect that was refused",
 }
-_SUMMARY = """
-    SELECT runs.*, v.status, v.score, v.reason, v.given_by,
-        (SELECT COUNT(*) FROM steps WHERE steps.run = runs.id) AS steps
+_FITTING = """
     FROM runs LEFT JOIN verdicts AS v ON v.seq = (SELECT MAX(seq) FROM verdicts WHERE run = runs.id)
-    WHERE (:id IS NULL OR runs.id = :id)
+    WHERE (:ids IS NULL OR runs.id IN (SELECT value FROM json_each(:ids)))
         AND (:ending IS NULL OR COALESCE(runs.ending, 'unfinished') = :ending)
         AND (:verdict IS NULL OR COALESCE(v.status, 'unverified') = :verdict)
         AND (:suite IS NULL OR runs.suite = :suite) AND (:model IS NULL OR runs.model = :model)
+        AND (:models IS NULL OR runs.model IN (SELECT value FROM json_each(CAST(:models AS TEXT))))
+        AND (:tags IS NULL OR EXISTS (
+            SELECT 1 FROM json_each(CAST(runs.tags AS TEXT))
+            WHERE value IN (SELECT value FROM json_each(CAST(:tags AS TEXT)))))
+        AND (:since IS NULL OR runs.started >= :since) AND (:until IS NULL OR runs.started < :until)"""
+_SUMMARY = f"""
+    SELECT runs.*, v.status, v.score, v.reason, v.given_by,
+        (SELECT COUNT(*) FROM steps WHERE steps.run = runs.id) AS steps,
+        EXISTS (SELECT 1 FROM forgotten WHERE forgotten.run = runs.id) AS forgotten
+    {_FITTING}
     ORDER BY runs.seq DESC LIMIT :limit"""
+_LISTS = ("ids", "models", "tags")
+_FILTERS = (*_LISTS, "ending", "verdict", "suite", "model", "since", "until")
 
 
 class Store:
@@ -176,10 +186,59 @@ class Store:
     ) -> list[RunSummary]:
         """The runs that fit every filter given, newest first. ``ending`` may also be ``unfinished``;
         ``suite=""`` finds the runs outside any suite."""
-        wanted = {"ending": ending, "verdict": verdict, "suite": suite, "model": model}
+        return self._found(limit=limit, ending=ending, verdict=verdict, suite=suite, model=model)
+
+    def matching(
+        self,
+        *,
+        ids: Collection[str] | None = None,
+        verdict: str | None = None,
+        suite: str | None = None,
+        models: Collection[str] | None = None,
+        tags: Collection[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> list[RunSummary]:
+        """The runs that fit every filter given, newest first.
+
+        Args:
+            ids: Full ids.
+            verdict: The latest on them.
+            suite: Its name; ``""`` finds the runs outside any.
+            models: They are of one of these version hashes.
+            tags: They have one of these or more.
+            since: They began then or later, in seconds since the epoch.
+            until: They began before, in seconds since the epoch.
+        """
+        return self._found(
+            ids=ids, verdict=verdict, suite=suite, models=models, tags=tags, since=since, until=until
+        )
+
+    def _found(self, *, limit: int | None = None, **filters: Any) -> list[RunSummary]:
         with self.database.reading() as read:
-            found = _summaries(read, self.path, id=None, limit=-1 if limit is None else limit, **wanted)
+            found = _summaries(read, self.path, limit=-1 if limit is None else limit, **_wanted(**filters))
         return [self._seen_alive(run) for run in found]
+
+    def count(
+        self,
+        *,
+        verdict: str | None = None,
+        suite: str | None = None,
+        models: Collection[str] | None = None,
+        tags: Collection[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> int:
+        """How many runs fit every filter given (see :meth:`matching`)."""
+        wanted = _wanted(verdict=verdict, suite=suite, models=models, tags=tags, since=since, until=until)
+        with self.database.reading() as read:
+            return int(read.rows(f"SELECT COUNT(*) AS n {_FITTING}", wanted)[0]["n"])
+
+    def models(self) -> dict[str, int]:
+        """How many runs each model made, by version hash."""
+        with self.database.reading() as read:
+            found = read.rows("SELECT model, COUNT(*) AS n FROM runs GROUP BY model ORDER BY MIN(seq)")
+        return {rows.text(row["model"]): int(row["n"]) for row in found}
 
     def find(self, run_id: str) -> RunSummary:
         """One run, by its id, a prefix of it, or ``last``.
@@ -188,8 +247,7 @@ class Store:
             UsageError: no run or several runs fit.
         """
         with self.database.reading() as read:
-            nothing = dict.fromkeys(("ending", "verdict", "suite", "model"))
-            (found,) = _summaries(read, self.path, id=resolved(read, run_id), limit=1, **nothing)
+            (found,) = _summaries(read, self.path, limit=1, **_wanted(ids=[resolved(read, run_id)]))
         return self._seen_alive(found)
 
     def _seen_alive(self, run: RunSummary) -> RunSummary:
@@ -286,10 +344,21 @@ class Store:
         """Runs to learn from as negatives, oldest first: those whose latest verdict is refuted."""
         return self._judged("refuted", suite, model)
 
+    def forgotten(self) -> frozenset[str]:
+        """The ids of the runs that are not learned from any more, removed ones among them."""
+        with self.database.reading() as read:
+            return frozenset(str(row["run"]) for row in read.rows("SELECT run FROM forgotten"))
+
     def _judged(self, status: str, suite: str | None, model: str | None) -> Iterator[Trajectory]:
         for run in reversed(self.runs(verdict=status, suite=suite, model=model)):
-            if run.verdict.by is not None:
+            if run.verdict.by is not None and not run.forgotten:
                 yield self.load(run.run_id)
+
+
+def _wanted(**filters: Any) -> dict[str, Any]:
+    """All filters by name: None is one that is not set, a list is JSON."""
+    listed = {name: filters[name] for name in _LISTS if filters.get(name) is not None}
+    return dict.fromkeys(_FILTERS) | filters | {name: as_json(sorted(each)) for name, each in listed.items()}
 
 
 def _summaries(read: Transaction, path: Path, **wanted: object) -> list[RunSummary]:

@@ -7,22 +7,25 @@ of shards that may still be growing (:class:`Shards`). :class:`Batches` cuts wha
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoagent.errors import UsageError
 from autoagent.training.parallel import ALONE, Group
 
 MULTIPLE = 64  # lengths are rounded up to multiples of this, in tokens
 Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 for a target
+Item = TypeVar("Item")  # what batches are made of: an example, a pair of them
+Given = TypeVar("Given", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,26 @@ class Batch:
         """The same batch on ``device``."""
         return Batch(self.ids.to(device), self.weights.to(device), self.tokens)
 
+    def __len__(self) -> int:
+        """How many rows; rows that belong together count as one."""
+        return len(self.ids)
+
+    def cut(self, first: int, end: int) -> Batch:
+        """Some of the rows; how many of their tokens are padding is not known."""
+        ids = self.ids[first:end]
+        return Batch(ids, self.weights[first:end], min(self.tokens, ids.numel()))
+
     def rows(self, tokens: int) -> Batch:
         """The first rows, of about this many tokens but at least one row."""
-        count = max(1, tokens // self.ids.shape[1])
-        return Batch(self.ids[:count], self.weights[:count], min(self.tokens, count * self.ids.shape[1]))
+        return self.cut(0, max(1, tokens * len(self) // max(1, self.ids.numel())))
+
+    def parts(self, count: int) -> list[Batch]:
+        """The same rows in ``count`` batches, or in one each where there are fewer."""
+        size = max(1, -(-len(self) // count))
+        return [self] if size >= len(self) else [self.cut(at, at + size) for at in range(0, len(self), size)]
 
 
-class Source(Protocol):
+class Source(Protocol[Given]):
     """What there is to train on."""
 
     def files(self, epoch: int) -> list[str]:
@@ -54,7 +70,7 @@ class Source(Protocol):
         """Whether these parts can still be loaded."""
         ...
 
-    def load(self, names: Sequence[str]) -> list[Example]: ...
+    def load(self, names: Sequence[str]) -> Sequence[Given]: ...
 
 
 class Examples:
@@ -138,32 +154,45 @@ class Shards:
             raise UsageError(f"cannot read training shard {path}, make it again: {fault}") from None
 
 
-class Batches:
+class Feed(ABC, Generic[Item]):
     """Endless batches of about ``tokens`` tokens from a source; ``state()`` and ``restore()`` resume exactly.
 
     Lengths are rounded up to multiples of 64 and a batch holds one rounded length, so that there are few
     shapes and little padding. Parts are visited in an order shuffled by seed and pass, ``window`` at a time;
-    their sequences are mixed. Sequences longer than ``max_length`` are cut.
+    their items are mixed. Sequences longer than ``max_length`` are cut.
 
-    In a ``group`` every process plans the same batches and takes its share of the rows of each.
+    In a ``group`` every process plans the same batches and takes its share of the items of each.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: Source[Item],
         *,
         tokens: int = 8192,
         seed: int = 0,
         max_length: int = 1024,
-        context_weight: float = 0.0,
         window: int = 4,
         group: Group = ALONE,
     ) -> None:
         self._source, self._tokens, self._seed, self._group = source, tokens, seed, group
-        self._max_length, self._context_weight, self._window = max_length, context_weight, window
+        self._max_length, self._window = max_length, window
         self._epoch, self._names, self._next_window, self._next_batch = 0, list[str](), 0, 0
-        self._examples: list[Example] = []
+        self._items: Sequence[Item] = []
         self._plan: list[list[int]] = []
+
+    @abstractmethod
+    def _length(self, item: Item) -> int:
+        """Tokens of the item's row, or of its rows together."""
+
+    @abstractmethod
+    def _counts(self, item: Item) -> bool:
+        """Whether there is something to learn from it."""
+
+    @abstractmethod
+    def _collate(self, chosen: Sequence[Item]) -> Batch: ...
+
+    def ready(self, model: nn.Module, device: str) -> None:
+        """Called once before training, with the untrained model where and as it will be trained."""
 
     def next(self) -> Batch:
         """The next batch, opening the next part or the next pass where one ends."""
@@ -174,7 +203,7 @@ class Batches:
             if empty > 1 + len(self._names):
                 raise UsageError("the training data holds no sequence with a token to learn")
         mine = self._plan[self._next_batch][self._group.rank :: self._group.size]
-        chosen = [self._examples[index] for index in mine]
+        chosen = [self._items[index] for index in mine]
         self._next_batch += 1
         return self._collate(chosen)
 
@@ -218,15 +247,14 @@ class Batches:
 
     def _open(self, window: int) -> None:
         first = window * self._window
-        self._examples = self._source.load(self._names[first : first + self._window])
-        self._plan = self._cut(self._examples, random.Random(f"{self._seed}/{self._epoch}/{window}"))
+        self._items = self._source.load(self._names[first : first + self._window])
+        self._plan = self._cut(self._items, random.Random(f"{self._seed}/{self._epoch}/{window}"))
 
-    def _cut(self, examples: Sequence[Example], chance: random.Random) -> list[list[int]]:
+    def _cut(self, items: Sequence[Item], chance: random.Random) -> list[list[int]]:
         by_length: dict[int, list[int]] = {}
-        for index, (ids, mask) in enumerate(examples):
-            if self._context_weight > 0 or mask[1 : self._max_length].any():
-                length = min(len(ids), self._max_length)
-                by_length.setdefault(-(-length // MULTIPLE), []).append(index)
+        for index, item in enumerate(items):
+            if self._counts(item):
+                by_length.setdefault(-(-self._length(item) // MULTIPLE), []).append(index)
         plan = []
         for multiples, members in by_length.items():
             chance.shuffle(members)
@@ -236,21 +264,50 @@ class Batches:
         return plan
 
     def _rows(self, length: int) -> int:
-        """How many rows of this length make a batch: in a group, as many for each process."""
+        """How many items of this length make a batch: in a group, as many for each process."""
         size = self._group.size
         if size == 1:
             return max(1, self._tokens // length)
         return max(1, round(self._tokens / length / size)) * size
 
+
+class Batches(Feed[Example]):
+    """Batches of single sequences. The tokens that are not targets count ``context_weight`` of a target."""
+
+    def __init__(
+        self,
+        source: Source[Example],
+        *,
+        tokens: int = 8192,
+        seed: int = 0,
+        max_length: int = 1024,
+        context_weight: float = 0.0,
+        window: int = 4,
+        group: Group = ALONE,
+    ) -> None:
+        super().__init__(source, tokens=tokens, seed=seed, max_length=max_length, window=window, group=group)
+        self._context_weight = context_weight
+
+    def _length(self, item: Example) -> int:
+        return min(len(item[0]), self._max_length)
+
+    def _counts(self, item: Example) -> bool:
+        return self._context_weight > 0 or bool(item[1][1 : self._max_length].any())
+
     def _collate(self, chosen: Sequence[Example]) -> Batch:
-        longest = max((min(len(ids), self._max_length) for ids, _ in chosen), default=1)
-        length = -(-longest // MULTIPLE) * MULTIPLE
-        ids = np.zeros((len(chosen), length), dtype=np.int64)
-        weights = np.zeros((len(chosen), length), dtype=np.float32)
-        for row, (tokens, mask) in enumerate(chosen):
-            count = min(len(tokens), self._max_length)
-            ids[row, :count] = tokens[:count]
-            weights[row, :count] = np.where(mask[:count] > 0, mask[:count], self._context_weight)
-        weights[:, 0] = 0  # nothing predicts the first token
-        count = sum(min(len(tokens), self._max_length) for tokens, _ in chosen)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(weights), count)
+        return collate(chosen, self._max_length, self._context_weight)
+
+
+def collate(chosen: Sequence[Example], max_length: int, context_weight: float = 0.0) -> Batch:
+    """The sequences as rows of a batch, cut to ``max_length`` and padded to a multiple of 64."""
+    longest = max((min(len(ids), max_length) for ids, _ in chosen), default=1)
+    length = -(-longest // MULTIPLE) * MULTIPLE
+    ids = np.zeros((len(chosen), length), dtype=np.int64)
+    weights = np.zeros((len(chosen), length), dtype=np.float32)
+    for row, (tokens, mask) in enumerate(chosen):
+        count = min(len(tokens), max_length)
+        ids[row, :count] = tokens[:count]
+        weights[row, :count] = np.where(mask[:count] > 0, mask[:count], context_weight)
+    weights[:, 0] = 0  # nothing predicts the first token
+    count = sum(min(len(tokens), max_length) for tokens, _ in chosen)
+    return Batch(torch.from_numpy(ids), torch.from_numpy(weights), count)

@@ -13,7 +13,8 @@ from autoagent.errors import UsageError
 FILE = "checkpoint.pt"
 BUDGET = {"minutes", "tokens", "steps"}
 PLACE = {"checkpoint_seconds", "threads", "precision", "device", "compile"}
-FREE = BUDGET | PLACE  # may change on resume
+STOP = {"patience", "evaluate_every"}
+FREE = BUDGET | PLACE | STOP  # may change on resume
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:

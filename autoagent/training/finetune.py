@@ -1,61 +1,76 @@
 """Learn from verified runs: data, training, a new version, the gate. One function behind command and tool.
 
-Thin on purpose: every pass trains on verified runs alone (no replay of earlier data: the gate guards against
-forgetting), in this process; interrupted while it trains, it leaves no version behind.
+The training is a job of its own process (see ``jobs``): ended at any moment, the same call goes on with it.
+The version it becomes is written whole, judged by the gate, and only then put in use.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
 from pydantic import Field
 
-from autoagent.config import Settings
 from autoagent.errors import ModelError, UsageError
 from autoagent.evals import TaskResult
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
-from autoagent.training.dataset import Dataset, DatasetConfig, DataSheet, build_dataset, left_out
-from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions
-from autoagent.training.sft import FinetuneProgress, OnProgress, Trained, train, write_model
+from autoagent.training.dataset import (
+    Dataset,
+    DatasetConfig,
+    DataSheet,
+    Example,
+    build_dataset,
+    left_out,
+    pairs,
+)
+from autoagent.training.examples import REPLAYED
+from autoagent.training.forgetting import is_embedded_line
+from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
+from autoagent.training.jobs import Job, one_at_a_time, put, with_replay, work
+from autoagent.training.learning import How
+from autoagent.training.outside import outside_examples
+from autoagent.training.selection import Selected, Selection, select
+from autoagent.training.sft import CURVES, FinetuneProgress, OnProgress, Stage, Trained
 from autoagent.trajectory import Data, Trajectory
 
-if TYPE_CHECKING:
-    from autoagent.models.engine import Engine
-    from autoagent.models.protocol import Model
-
 OTHER_TOKENIZER = "came from a model with another or an unknown tokenizer"
+Replay = Callable[[Path, int, int], Sequence[Example]]  # of a model's folder, so many tokens, with this seed
 
 
-class FinetuneConfig(Settings):
-    """How to learn, and when it counts as an improvement."""
+class FinetuneConfig(How):
+    """What to learn from, how, and when it counts as an improvement."""
 
-    epochs: int = Field(default=6, ge=1, description="Passes over the training examples.")
-    learning_rate: float | None = Field(
-        default=None,
-        gt=0,
-        description="Peak learning rate; by default 1e-3 for models below 100M parameters, else 2e-5.",
-    )
-    batch_tokens: int = Field(default=2048, ge=64, description="Tokens per update, padding counted.")
-    optimizer: Literal["muon", "adamw"] = Field(
-        default="adamw",
-        description="muon: Muon on hidden matrices, Adam on the rest; adamw: all Adam.",
-    )
-    device: str = Field(default="auto", description="Where to train: cpu, cuda, mps; auto is cuda if there.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="What to compute in.")
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0 measures.")
-    seed: int = Field(default=0, ge=0, description="Seed of the order of the examples.")
-    suite: str = Field(default="", description="Learn from runs of this suite; empty: outside any.")
+    selection: Selection = Field(default=Selection(), description="Which runs are learned from.")
     data: DatasetConfig = Field(default=DatasetConfig(), description="What is learned from a run.")
+    outside: tuple[Path, ...] = Field(
+        default=(),
+        description="Files of conversations that are no runs, learned from, too.",
+    )
+    replay: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Share of the training tokens from earlier training, where there is such data: it keeps "
+        "what the model knew. Only with method sft.",
+    )
     gate: GateConfig = Field(default=GateConfig(), description="When the new version is better.")
+    elsewhere: bool = Field(
+        default=True,
+        description="Measure other goals and the loss of demonstrations, too, where the model descends from "
+        "the embedded one: what improves one thing must not cost others.",
+    )
+    jobs: int | None = Field(
+        default=None, ge=1, description="Runs of the gate at a time; by default several for a small model."
+    )
+    isolated: bool = Field(default=True, description="Train in a process of its own.")
     note: str = Field(default="", description="Kept with the version.")
 
 
@@ -78,6 +93,7 @@ def finetune(
     base: str | None = None,
     suite: SuiteSource | None,
     config: FinetuneConfig | None = None,
+    replay: Replay | None = None,
     on_progress: OnProgress | None = None,
 ) -> FinetuneResult:
     """Train a copy of a version on the project's verified runs; put it in use if the gate finds it better.
@@ -86,27 +102,31 @@ def finetune(
         home: The project's folder of records and versions.
         base: Version, folder or hub id to start from; by default the version in use.
         suite: Held-out tasks for the gate, or a generator of them; without it the new version is only kept.
-        config: How to learn.
+        config: What to learn from, and how.
+        replay: Makes examples of earlier training; by default, where the model descends from the embedded
+            one, fresh demonstrations of its expert.
         on_progress: Called after each training step and each task of the gate.
 
     Raises:
-        UsageError: there is nothing to learn from, a model cannot be used, or no task is held out.
+        UsageError: there is nothing to learn from, a model cannot be used, no task is held out, or another
+            training is under way.
         StoreError: record or versions cannot be read or written.
     """
     config = config or FinetuneConfig()
     began = time.monotonic()
-    tell = on_progress or _silent
-    versions = Versions(home)
-    in_use = versions.current()
-    parent = in_use if base in (None, "current") else str(base)
-    if suite is not None:
-        versions.resolve(in_use)  # what the gate will measure must be there before hours are spent
-    verified = _verified(home, config.suite)
-    version, data, trained = _make(versions, parent, verified, config, tell)
-    report = None if suite is None else _gate(versions, (in_use, version.name), suite, config, tell)
+    with one_at_a_time(home) as trainings:
+        start = _start(Versions(home), base)
+        tuning = _Tuning(Versions(home), start, config, on_progress or _silent)
+        if suite is not None:
+            tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
+        data = tuning.dataset(_selected(home, config.selection), replay)
+        job = put(trainings, start.folder, data, How(**{name: getattr(config, name) for name in _HOW}))
+        version, trained = tuning.make(job)
+        report = None if suite is None else tuning.gate(version.name, suite)
+        job.forget()
     return FinetuneResult(
         version=version.name,
-        parent=parent,
+        parent=start.name,
         promoted=report is not None and report.promoted,
         reason="kept, not in use: there was no suite to measure it with" if report is None else report.reason,
         sheet=data.sheet,
@@ -116,67 +136,190 @@ def finetune(
     )
 
 
+_HOW = tuple(How.model_fields)
+_STAGES: dict[str, Stage] = {
+    "old": "gate old",
+    "new": "gate new",
+    "old elsewhere": "gate old elsewhere",
+    "new elsewhere": "gate new elsewhere",
+}
+
+
 def _silent(progress: FinetuneProgress) -> None: ...
 
 
-def _verified(home: Path, suite: str) -> list[Trajectory]:
+@dataclass(frozen=True)
+class _Base:
+    """The model to start from, without its weights."""
+
+    name: str
+    folder: Path
+    tokenizer: Any
+    window: int  # tokens
+
+
+def _start(versions: Versions, base: str | None) -> _Base:
+    name = versions.current() if base in (None, "current") else str(base)
+    source = versions.resolve(name)
+    from transformers import AutoConfig
+    from transformers.utils.hub import cached_file
+
+    from autoagent.models.loading import check_folder, load_tokenizer
+
+    if isinstance(source, Path):
+        check_folder(source)
+    tokenizer = load_tokenizer(source, local=isinstance(source, Path))
+    folder = source if isinstance(source, Path) else Path(str(cached_file(source, "config.json"))).parent
+    settings = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config(decoder=True)
+    return _Base(name, folder, tokenizer, int(getattr(settings, "max_position_embeddings", 4096)))
+
+
+def _selected(home: Path, selection: Selection) -> Selected:
     store = Store(home)
     try:
-        runs = list(store.verified(suite=suite))
+        selected = select(store, selection)
     finally:
         store.close()
-    if not runs:
-        raise UsageError(
-            "no verified runs to learn from: run goals with --check or --expect, "
-            "or rate one with `autoagent runs rate ID good`"
+    return selected
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """One call of :func:`finetune`."""
+
+    versions: Versions
+    start: _Base
+    config: FinetuneConfig
+    tell: OnProgress
+
+    def dataset(self, selected: Selected, replay: Replay | None) -> Dataset:
+        """The runs whose ids mean the same to this model, as examples."""
+        method = self.config.learning.method
+        alike = _alike(self.start.folder, self.versions)
+        good, others = _fitting(selected.positives, alike)
+        bad, more = ([], 0) if method == "sft" else _fitting(selected.negatives, alike)
+        ends = self.start.tokenizer.eos_token_id
+        settings = self.config.data
+        told = [outside_examples(path, self.start.tokenizer) for path in self.config.outside]
+        if not told:
+            selected.need_positives()
+        data = build_dataset(
+            good,
+            settings.model_copy(update={"max_length": min(settings.max_length, self.start.window)}),
+            negatives=bad,
+            outside=[example for each in told for example in each.examples],
+            end_ids=[] if ends is None else [int(ends)],
+            refused={**selected.left_out, OTHER_TOKENIZER: others + more},
+            about=selected.about,
+            trained=trained_goals(self.versions, self.start.name),
         )
-    return runs
+        _need(data, method, len(selected.positives))
+        data = replace(data, sheet=data.sheet.model_copy(update={"solved": selected.solved}))
+        made = replay or self._replay()
+        if method != "sft" or made is None or not self.config.replay:
+            return data
+        share = self.config.replay
+        tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
+        return with_replay(data, tuple(made(self.start.folder, tokens, self.config.seed)))
 
+    def _replay(self) -> Replay | None:
+        """What makes data like those of earlier training, for a model whose training is known here."""
+        if not is_embedded_line(self.versions, self.start.name):
+            return None
+        from autoagent.nano.rehearsal import rehearsal
 
-def _make(
-    versions: Versions,
-    parent: str,
-    verified: Sequence[Trajectory],
-    config: FinetuneConfig,
-    tell: OnProgress,
-) -> tuple[Version, Dataset, Trained]:
-    """The new version, what it was trained on, and how that went."""
-    from autoagent.models.engine import load_engine
+        return rehearsal
 
-    engine = load_engine(versions.resolve(parent), device="cpu", dtype="float32", trust_remote_code=False)
-    data = _dataset(verified, engine, versions, config)
-    trained = train(engine, data, config, tell)
-    with TemporaryDirectory(prefix="autoagent-finetune-") as folder:
-        write_model(engine, Path(folder))
-        version = versions.add(
-            Path(folder),
-            parent=parent,
-            method="sft",
-            note=config.note,
-            prompts=prompt_hash(engine.folder),
+    def make(self, job: Job) -> tuple[Version, Trained]:
+        """The version that comes of a job; where it was made before, that one."""
+        for version in reversed(self.versions.list()):
+            if (version.data or {}).get("job") == job.name:
+                self.versions.verify(version.name)
+                return version, Trained.model_validate((version.data or {})["trained"])
+        trained = self._trained(job)
+        model, picture = job.folder / "model", job.folder / "run" / CURVES
+        version = self.versions.add(
+            model,
+            base=self.start.name,
+            beside={CURVES: picture} if picture.exists() else {},
+            parent=self.start.name,
+            method=trained.method,
+            note=self.config.note,
+            prompts=prompt_hash(self.start.folder),
             data={
-                "sheet": data.sheet.model_dump(mode="json"),
-                "config": config.model_dump(mode="json"),
+                "job": job.name,
+                "sheet": job.data.sheet.model_dump(mode="json"),
+                "config": self.config.model_dump(mode="json"),
                 "trained": trained.model_dump(mode="json"),
+                "replayed": sum(each.source == REPLAYED for each in job.data.train),
             },
         )
-    return version, data, trained
+        return version, trained
+
+    def _trained(self, job: Job) -> Trained:
+        if self.config.isolated:
+            from autoagent.training.worker import work_apart
+
+            return work_apart(job, self.tell)
+        return work(job, self.tell)
+
+    def gate(self, name: str, suite: SuiteSource) -> GateReport:
+        """Measure, write down what was found, and swap the pointer if the new version passed."""
+        from autoagent.models.load import load_model
+        from autoagent.training.gate_report import as_json, page
+
+        began: dict[str, float] = {}
+        in_use = self.versions.current()
+
+        def show(who: str, done: int, total: int, result: TaskResult) -> None:
+            start = began.setdefault(who, time.monotonic() - result.seconds)
+            left = (time.monotonic() - start) / done * (total - done)
+            self.tell(FinetuneProgress(_STAGES[who], done, total, left))
+
+        report = gate_versions(
+            self.versions,
+            (in_use, name),
+            suite,
+            load=partial(load_model, home=self.versions.folder.parent),
+            config=self.config.gate,
+            on_result=show,
+            forgetting="auto" if self.config.elsewhere else None,
+            sample="auto" if self.config.elsewhere else (),
+            jobs=self.config.jobs,
+        )
+        self.versions.judge(
+            name,
+            promoted=report.promoted,
+            gate=report.model_dump(mode="json"),
+            beside={"gate.html": page(report), "gate.json": as_json(report)},
+        )
+        if report.promoted:
+            self.versions.use(name, instead_of=in_use)
+        return report
 
 
-def _dataset(
-    verified: Sequence[Trajectory], engine: Engine, versions: Versions, config: FinetuneConfig
-) -> Dataset:
-    """The verified runs whose ids mean the same to this model, as examples."""
-    alike = _alike(engine.folder, versions)
-    fitting = [run for run in verified if run.model in alike or not _has_ids(run)]
-    others = Counter({OTHER_TOKENIZER: len(verified) - len(fitting)})
-    settings = config.data.model_copy(update={"max_length": min(config.data.max_length, engine.window)})
-    ends = [] if engine.tokenizer.eos_token_id is None else [int(engine.tokenizer.eos_token_id)]
-    data = build_dataset(fitting, settings, end_ids=ends, refused=others)
+def _fitting(runs: Sequence[Trajectory], alike: set[str]) -> tuple[list[Trajectory], int]:
+    """The runs of models with the same tokenizer, and how many others there are."""
+    fitting = [run for run in runs if run.model in alike or not _has_ids(run)]
+    return fitting, len(runs) - len(fitting)
+
+
+def _need(data: Dataset, method: str, verified: int) -> None:
+    """Make sure that there is what the method needs.
+
+    Raises:
+        UsageError: there is not; the line says what is missing.
+    """
     if not data.train:
         why = left_out(data.sheet.refused)
-        raise UsageError(f"none of the {len(verified)} verified runs can be learned from: {why}")
-    return data
+        raise UsageError(f"none of the {verified} verified runs can be learned from: {why}")
+    if method == "dpo" and not pairs(data):
+        raise UsageError(
+            "no pair of a verified and a refuted run of the same goal: "
+            "get some with `autoagent practice`, or learn with --method sft"
+        )
+    if method == "kto" and not data.negatives.train:
+        raise UsageError("no refuted runs to tell from the verified ones: learn with --method sft")
 
 
 def _alike(folder: Path, versions: Versions) -> set[str]:
@@ -200,26 +343,3 @@ def _tokenizer_bytes(folder: Path) -> list[bytes]:
 
 def _has_ids(run: Trajectory) -> bool:
     return any(step.reply.trace is not None for step in run.steps)
-
-
-def _gate(
-    versions: Versions, names: tuple[str, str], suite: SuiteSource, config: FinetuneConfig, tell: OnProgress
-) -> GateReport:
-    """Measure, write down what was found, and swap the pointer if the new version passed."""
-    from autoagent.models.load import load_model
-
-    began: dict[str, float] = {}
-
-    def load(name: str) -> Model:
-        return load_model(name, home=versions.folder.parent)
-
-    def show(who: str, done: int, total: int, result: TaskResult) -> None:
-        start = began.setdefault(who, time.monotonic() - result.seconds)
-        left = (time.monotonic() - start) / done * (total - done)
-        tell(FinetuneProgress("gate old" if who == "old" else "gate new", done, total, left))
-
-    report = gate_versions(versions, names, suite, load=load, config=config.gate, on_result=show)
-    versions.judge(names[1], promoted=report.promoted, gate=report.model_dump(mode="json"))
-    if report.promoted:
-        versions.use(names[1], instead_of=names[0])
-    return report

@@ -1,101 +1,133 @@
-"""The gate: a new version takes over only when it is measurably better on goals neither has trained on."""
+"""The gate: a new version takes over only when it is measurably better on goals neither has trained on.
+
+It must be better on the goals it was to learn, not worse on others, and find a frozen sample of text as
+likely as before (``gate_rules``). Each run has a fresh workspace and a memory that is thrown away; old and
+new do the same goals, so that they are compared in pairs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection
-from itertools import chain, islice, zip_longest
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
-
-from autoagent.config import Limits, Settings
-from autoagent.errors import ModelError, UsageError
-from autoagent.evals import Comparison, FamilyReport, Report, Suite, TaskResult, compare, run_suite
-from autoagent.evals.stats import mcnemar
+from autoagent.errors import ModelError
+from autoagent.evals import Report, Suite, SuiteRun, TaskResult, summarize
 from autoagent.models.fingerprint import fingerprint
+from autoagent.models.needs import cores
 from autoagent.models.protocol import Model
 from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.prompts import prompt_hash
-from autoagent.training.dataset import goal_hash
-from autoagent.trajectory import Data
+from autoagent.training.forgetting import (
+    Sampled,
+    alike,
+    demonstration_sample,
+    is_embedded_line,
+    loss_change,
+    other_goals,
+    without_numbers,
+)
+from autoagent.training.gate_goals import (
+    FEWEST,
+    Chosen,
+    SuiteSource,
+    choose,
+    choose_others,
+    held_out,
+    need_no_leak,
+    trained_goals,
+)
+from autoagent.training.gate_result import GateReport, Paired, paired
+from autoagent.training.gate_rules import GateConfig, LossChange, Rule, decide, loss_rule, rules
 
-SuiteSource = Suite | Callable[[int], Suite]  # tasks, or a generator that makes other tasks of each seed
-OnResult = Callable[[str, int, int, TaskResult], None]  # "old" or "new", number from 1, of how many, result
+__all__ = [
+    "GateConfig",
+    "GateReport",
+    "LossChange",
+    "OnResult",
+    "Paired",
+    "Rule",
+    "SuiteSource",
+    "decide",
+    "gate",
+    "gate_versions",
+    "held_out",
+    "jobs_for",
+    "need_no_leak",
+    "trained_goals",
+]
 
+Loader = Callable[[], Model]  # for several processes one that can be pickled
+# Whose run ("old", "new", "old elsewhere" or "new elsewhere"), its number from 1, of how many, how it went.
+OnResult = Callable[[str, int, int, TaskResult], None]
+Auto = Literal["auto"]
 
-class GateConfig(Settings):
-    """When a new version is better."""
-
-    tasks: int = Field(default=100, ge=1, description="Most tasks to measure on, drawn evenly by family.")
-    seed: int = Field(default=770_001, ge=0, description="Of a generated suite; no training data may use it.")
-    margin: float = Field(default=0.02, ge=0, le=1, description="Least gain in success, 0.02 is 2 points.")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="McNemar's p from which it may be chance.")
-    family_drop: float = Field(default=0.15, ge=0, le=1, description="Largest loss of success in a family.")
-    family_tasks: int = Field(default=10, ge=1, description="Tasks a family needs before its loss refuses.")
-    limits: Limits = Field(default=Limits(), description="Budgets of each run.")
-
-
-class Measured(FamilyReport):
-    """What one of the two models reached on the held-out goals."""
-
-    families: dict[str, FamilyReport]
-
-
-class GateReport(Data):
-    """What the gate measured and what it decided."""
-
-    promoted: bool
-    reason: str = Field(description="One sentence with the numbers.")
-    suite: str
-    seed: int
-    excluded: int = Field(description="Tasks left out because their goal was trained on.")
-    old: Measured
-    new: Measured
-    comparison: Comparison
-    seconds: float
+_SMALL = 64 * 2**20  # bytes of weights; of a larger model one copy is enough
+_MOST_JOBS = 8
+_WORTH = 40  # runs that pay for the start of another process
 
 
 def gate(
-    old: Model,
-    new: Model,
+    old: Model | Loader,
+    new: Model | Loader,
     suite: SuiteSource,
     *,
     trained: Collection[str],
     config: GateConfig | None = None,
     on_result: OnResult | None = None,
+    forgetting: SuiteSource | None = None,
+    sample: Sequence[Sampled] = (),
+    jobs: int = 1,
 ) -> GateReport:
     """Run old and new on the same held-out tasks, in fresh workspaces and with memories that are thrown away.
 
+    Nothing is stopped because of how it goes: a suite that was begun is run to its end, so the p-values mean
+    what they say. With ``config.complete`` off, what comes after a rule that has refused is left out, which
+    can only refuse.
+
     Args:
-        old: The model in use.
-        new: The model that wants to take over.
-        suite: Tasks with executable checks.
+        old: The model in use, or a function that loads it.
+        new: The model that wants to take over, likewise.
+        suite: Tasks with executable checks. Those of a split ``train`` are left out.
         trained: Hashes of all goals either was trained on (``goal_hash``): their tasks are left out.
         config: When new is better.
-        on_result: Called after each task, to show progress.
+        on_result: Called after each task, to show progress, with ``old``, ``new``, then ``old elsewhere`` and
+            ``new elsewhere``, each counted from 1.
+        forgetting: Other tasks, on which new must not be worse.
+        sample: Token sequences whose loss must not rise; both models need their weights here.
+        jobs: Runs at a time: of a function that loads in as many processes, of a model in threads.
 
     Raises:
-        UsageError: no task of the suite is held out.
+        UsageError: no task of the suite is held out, fewer than 20 others are, the parts of a suite share
+            goals, or the sample cannot be measured.
+        ModelError: the processes loaded different models.
     """
     config = config or GateConfig()
     began = time.monotonic()
-    full = suite if isinstance(suite, Suite) else suite(config.seed)
-    tasks = held_out(full, trained, at_most=config.tasks)
-    reports = [_measure(who, model, tasks, config, on_result) for who, model in (("old", old), ("new", new))]
-    comparison = compare(*reports)
-    assert not {goal_hash(result.goal) for report in reports for result in report.results} & set(trained)
-    promoted, reason = decide(comparison, config)
+    work = _Measuring(_Side("old", old, jobs), _Side("new", new, jobs), config, on_result)
+    target = choose(suite, trained, config)
+    others = None if forgetting is None else choose_others(forgetting, target.suite, trained, config)
+    loss = work.loss(sample)
+    pair = work.nothing(target) if _is_over(loss, config) else work.pair(target)
+    elsewhere = None
+    if others is not None and pair.comparison.n and (config.complete or decide(pair.comparison, config)[0]):
+        elsewhere = work.pair(others, elsewhere=True)
+    work.need_one_version_each()
+    there = None if elsewhere is None else elsewhere.comparison
+    promoted, reason = decide(pair.comparison, config, elsewhere=there, loss=loss)
     return GateReport(
+        **dict(pair),
         promoted=promoted,
         reason=reason,
-        suite=full.name,
         seed=config.seed,
-        excluded=sum(goal_hash(task.goal) in set(trained) for task in full.tasks),
-        old=_measured(reports[0]),
-        new=_measured(reports[1]),
-        comparison=comparison,
+        seeds=config.seeds,
+        forgetting=elsewhere,
+        loss=loss,
+        rules=rules(pair.comparison, config, elsewhere=there, loss=loss),
         seconds=time.monotonic() - began,
     )
 
@@ -108,88 +140,171 @@ def gate_versions(
     load: Callable[[str], Model],
     config: GateConfig | None = None,
     on_result: OnResult | None = None,
+    forgetting: SuiteSource | Auto | None = "auto",
+    sample: Sequence[Sampled] | Auto = "auto",
+    jobs: int | None = 1,
 ) -> GateReport:
     """Gate versions by name, ``(old, new)``, on goals that neither they nor their ancestors trained on.
 
+    ``auto`` is for versions that descend from the embedded model: the builtin suite without the families of
+    ``suite``, and demonstrations of its expert. For others it is nothing.
+
+    Args:
+        versions: Where they are.
+        names: The version in use and the one that wants to take over.
+        suite: As of :func:`gate`.
+        load: Loads a version by name; with several jobs one that can be pickled, like
+            ``partial(load_model, home=home)``.
+        config: When new is better.
+        on_result: As of :func:`gate`.
+        forgetting: Other tasks, on which new must not be worse; None leaves that out.
+        sample: Token sequences whose loss must not rise; an empty one leaves that out.
+        jobs: Runs at a time; None: several for a small model (:func:`jobs_for`).
+
     Raises:
         ModelError: the files of a version are not those that were measured.
-        UsageError: no task of the suite is held out.
+        UsageError: as of :func:`gate`.
     """
-    old, new = load(names[0]), load(names[1])
-    trained = trained_goals(versions, *names)
-    report = gate(old, new, suite, trained=trained, config=config, on_result=on_result)
-    for name, model in zip(names, (old, new), strict=True):
-        if name != EMBEDDED:
-            versions.verify(name)
-        folder = Path(versions.resolve(name))
-        if fingerprint(folder, prompts=prompt_hash(folder), fresh=True) != model.version:
+    config = config or GateConfig()
+    before = [_hash_on_disk(versions, name) for name in names]
+    target = suite if isinstance(suite, Suite) else suite(config.seed)
+    many = jobs_for(versions, names[1], config.tasks * config.seeds) if jobs is None else jobs
+    report = gate(
+        partial(load, names[0]),
+        partial(load, names[1]),
+        target,
+        trained=trained_goals(versions, *names),
+        config=config,
+        on_result=on_result,
+        forgetting=_others(versions, names[1], target, config) if forgetting == "auto" else forgetting,
+        sample=_sample(versions, names) if sample == "auto" else sample,
+        jobs=many,
+    )
+    measured = (report.comparison.old, report.comparison.new)
+    for name, first, seen in zip(names, before, measured, strict=True):
+        if not first == seen == _hash_on_disk(versions, name):
             raise ModelError(f"the files of {name} changed while the gate measured it: nothing was promoted")
-    return report
+    return report.model_copy(update={"names": names})
 
 
-def held_out(suite: Suite, trained: Collection[str], *, at_most: int) -> Suite:
-    """The tasks of ``suite`` whose goal was not trained on, at most so many, in turn from each family.
+def jobs_for(versions: Versions, name: str, runs: int) -> int:
+    """How many processes pay for so many runs of a version: several for a small one, one for a large one."""
+    source = versions.resolve(name)
+    if not isinstance(source, Path) or (source / "adapter_config.json").exists():  # its base may be large
+        return 1
+    if sum(each.stat().st_size for each in source.glob("*.safetensors")) > _SMALL:
+        return 1
+    return max(1, min(cores(), _MOST_JOBS, runs // _WORTH))
+
+
+def _hash_on_disk(versions: Versions, name: str) -> str:
+    """Of the files of a version, read now.
 
     Raises:
-        UsageError: there is none.
+        ModelError: they are not what its manifest says.
     """
-    families = defaultdict(list)
-    for task in suite.tasks:
-        if goal_hash(task.goal) not in trained:
-            families[task.family].append(task)
-    if not families:
-        raise UsageError(f"suite {suite.name} cannot gate: all its {len(suite.tasks)} goals were trained on")
-    in_turn = (task for task in chain(*zip_longest(*families.values())) if task is not None)
-    return Suite(suite.name, tuple(islice(in_turn, at_most)))
+    if name != EMBEDDED:
+        versions.verify(name)
+    folder = Path(versions.resolve(name))
+    return fingerprint(folder, prompts=prompt_hash(folder), fresh=True)
 
 
-def trained_goals(versions: Versions, *names: str) -> frozenset[str]:
-    """Hashes of the goals that these versions and those they descend from were trained on."""
-    known = {version.name: version for version in versions.list()}
-    goals: set[str] = set()
-    for start in names:
-        name: str | None = start
-        while name in known:
-            sheet = (known[name].data or {}).get("sheet", {})
-            goals |= set(sheet.get("goals", ()))
-            name = known[name].parent
-    return frozenset(goals)
+def _others(versions: Versions, name: str, target: Suite, config: GateConfig) -> Suite | None:
+    """What a version is tried on, beside what it learned, when nobody says."""
+    if not is_embedded_line(versions, name):
+        return None
+    others = other_goals(target, seed=config.seed, at_least=config.other_tasks)
+    return others if others is not None and len(others.tasks) >= FEWEST else None
 
 
-def decide(comparison: Comparison, config: GateConfig) -> tuple[bool, str]:
-    """Whether the new model is promoted, and why, in one sentence with numbers."""
-    interval = f"95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}"
-    counts = f"{comparison.wins} won, {comparison.losses} lost, p = {comparison.p:.2g}"
-    numbers = f"{comparison.difference:+.1%} on {comparison.n} held-out goals ({interval}, {counts})"
-    if comparison.difference <= 0:
-        return False, f"refused: not better, {numbers}"
-    if comparison.difference < config.margin:
-        return False, f"refused: {numbers} is less than the margin of {config.margin:.1%}"
-    if comparison.p >= config.alpha or comparison.low <= 0:
-        return False, f"refused: {numbers} may be chance"
-    lost = [
-        f"{name} {change.difference:+.0%} of {change.n}"
-        for name, change in comparison.families.items()
-        if change.n >= config.family_tasks
-        and -change.difference > config.family_drop
-        and mcnemar(change.wins, change.losses) < config.alpha
-    ]
-    if lost:
-        return False, f"refused: {numbers}, but it forgot: {', '.join(lost)}"
-    return True, f"promoted: {numbers}"
+def _sample(versions: Versions, names: tuple[str, str]) -> Sequence[Sampled]:
+    """What the loss is measured on when nobody says."""
+    old, new = (Path(versions.resolve(name)) for name in names)
+    if not is_embedded_line(versions, names[1]) or not alike(old, new):
+        return ()
+    return demonstration_sample(new)
 
 
-def _measure(who: str, model: Model, suite: Suite, config: GateConfig, on_result: OnResult | None) -> Report:
-    done = 0
+@dataclass
+class _Side:
+    """One of the two models, given loaded or as a function that loads it."""
 
-    def tell(result: TaskResult) -> None:
-        nonlocal done
-        done += 1
-        if on_result is not None:
-            on_result(who, done, len(suite.tasks), result)
+    name: Literal["old", "new"]
+    given: Model | Loader
+    jobs: int
+    seen: set[str] = field(default_factory=set)  # versions that were measured, as the processes tell
 
-    return run_suite(suite, model=model, seeds=[config.seed], limits=config.limits, on_result=tell)
+    @cached_property
+    def model(self) -> Model:
+        """The model in this process."""
+        model = self.given() if callable(self.given) else self.given
+        self.seen.add(model.version)
+        return model
+
+    def run(self, suite: Suite, config: GateConfig, tell: Callable[[TaskResult], None]) -> Report:
+        """Do every task with every seed."""
+        seeds = range(config.seed, config.seed + config.seeds)
+        work = SuiteRun(suite, seeds=seeds, limits=config.limits)
+        report = work.go(self.given if self.jobs > 1 else self.model, jobs=self.jobs, on_result=tell)
+        self.seen |= {done.model for done in work.done.values()}
+        return report
 
 
-def _measured(report: Report) -> Measured:
-    return Measured(**{name: getattr(report, name) for name in Measured.model_fields})
+@dataclass
+class _Measuring:
+    """Measures both models on one thing after the other."""
+
+    old: _Side
+    new: _Side
+    config: GateConfig
+    on_result: OnResult | None
+
+    def loss(self, sample: Sequence[Sampled]) -> LossChange | None:
+        """The loss on the sample; without one only whether the new model computes numbers at all."""
+        if sample:
+            return loss_change(self.old.model, self.new.model, sample)
+        return without_numbers(self.old.model, self.new.model)
+
+    def pair(self, chosen: Chosen, *, elsewhere: bool = False) -> Paired:
+        """Both on the same tasks."""
+        place = " elsewhere" if elsewhere else ""
+        reports = [
+            side.run(chosen.suite, self.config, self._progress(f"{side.name}{place}", chosen.suite))
+            for side in (self.old, self.new)
+        ]
+        return paired(chosen, *reports)
+
+    def nothing(self, chosen: Chosen) -> Paired:
+        """A pair of which no run was made."""
+        reports = [
+            summarize([], suite=chosen.suite.name, model=side.model.version, generated=False, seconds=0.0)
+            for side in (self.old, self.new)
+        ]
+        return paired(chosen, *reports)
+
+    def need_one_version_each(self) -> None:
+        """What was measured must be one model, in all processes.
+
+        Raises:
+            ModelError: it was not.
+        """
+        for side in (self.old, self.new):
+            if len(side.seen) > 1:
+                raise ModelError(f"the {side.name} model changed while it was measured: nothing was promoted")
+
+    def _progress(self, who: str, suite: Suite) -> Callable[[TaskResult], None]:
+        total = len(suite.tasks) * self.config.seeds
+        number = count(1)
+
+        def tell(result: TaskResult) -> None:
+            if self.on_result is not None:
+                self.on_result(who, next(number), total, result)
+
+        return tell
+
+
+def _is_over(loss: LossChange | None, config: GateConfig) -> bool:
+    """Whether the loss alone decides: runs of a model that computes no numbers are impossible."""
+    if loss is None:
+        return False
+    return loss.new is None or not (config.complete or loss_rule(loss, config).passed)

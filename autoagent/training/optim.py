@@ -6,7 +6,7 @@ semi-orthogonal matrix, found by five Newton-Schulz steps: every direction of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -76,11 +76,16 @@ class Optimizers:
         muon_lr: float,
         adam_lr: float,
         weight_decay: float,
+        exact: Mapping[str, Tensor] | None = None,
     ) -> None:
+        """``exact`` are weights by name as they were before they were rounded, where somebody kept them."""
+        exact = exact or {}
         self.named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         self.masters = [
-            weight.detach().float().requires_grad_() if weight.dtype != torch.float32 else weight
-            for _, weight in self.named
+            weight
+            if weight.dtype == torch.float32
+            else exact.get(name, weight).detach().to(weight.device, torch.float32).requires_grad_()
+            for name, weight in self.named
         ]
         pairs = [(name, master) for (name, _), master in zip(self.named, self.masters, strict=True)]
         matrices = [master for name, master in pairs if kind == "muon" and is_hidden_matrix(name, master)]

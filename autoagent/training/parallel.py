@@ -1,7 +1,11 @@
-"""Several processes of one machine that train one model together, each on its share of every batch.
+"""Several processes that train one model together, each on its share of every batch.
 
-On a CPU a small model gains nothing from a second thread, but almost doubles with a second process. The
-caller is process 0 and starts the others; whoever ends, by ``kill -9`` too, the others end with it.
+On a CPU a small model gains nothing from a second thread, but almost doubles with a second process. With
+:func:`gathered` the caller is process 0 and starts the others on this machine; whoever ends, by ``kill -9``
+too, the others end with it. With :func:`launched` torchrun has started them, on one machine or several.
+
+Every process holds the whole model; gradients are added up through the CPUs' memory (gloo). A model that
+does not fit one device is not split (FSDP).
 """
 
 from __future__ import annotations
@@ -78,7 +82,7 @@ class Gradients:
         sums: list[float] = tail.tolist()
         self._buffer /= max(sums[weight], 1e-6)
         for piece, each in zip(pieces, self._weights, strict=True):
-            each.grad = piece.view_as(each).to(each.dtype, copy=True)
+            each.grad = piece.view_as(each).to(each.device, each.dtype, copy=True)
         return sums
 
 
@@ -120,6 +124,38 @@ def gathered(size: int, worker: Worker, task: Any) -> Iterator[Group]:
                 torch.distributed.destroy_process_group()
 
 
+@contextmanager
+def launched(expected: int | None = None) -> Iterator[Group]:
+    """The group that torchrun has started this process in; :data:`ALONE` outside of torchrun.
+
+    On CUDA, each process of a machine gets a device of its own. Raises :class:`UsageError` where the
+    processes that met are not as many as torchrun said, or not ``expected`` ones.
+    """
+    size, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
+    if expected is not None and size != expected:
+        raise UsageError(
+            f"{size} processes were started instead of {expected}: "
+            f"use torchrun --nproc_per_node {expected} (accelerate launch --cpu starts only one)"
+        )
+    if "WORLD_SIZE" not in os.environ:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(_number("LOCAL_RANK", 0) % torch.cuda.device_count())
+    try:
+        yield _connect(Group(rank, size), "env://")
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise UsageError(f"{name}={text} in the environment is no number: start this with torchrun")
+    return int(text)
+
+
 def _wait_until_ready(ready: Connection, process: SpawnProcess) -> None:
     """Until a process has imported everything; its end of the pipe is closed a little before it ends."""
     try:
@@ -143,11 +179,18 @@ def _refuse_if_ended(others: list[SpawnProcess], seconds: float) -> None:
 def _meet(group: Group, file: str) -> Group:
     """Connect with the others, over the loopback interface."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    return _connect(group, f"file://{file}")
+
+
+def _connect(group: Group, address: str) -> Group:
+    """Connect with the others, and count them."""
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=group.rank, world_size=group.size, timeout=PATIENCE
+        "gloo", init_method=address, rank=group.rank, world_size=group.size, timeout=PATIENCE
     )
-    if torch.distributed.get_world_size() != group.size:
-        raise UsageError(f"{torch.distributed.get_world_size()} processes met instead of {group.size}")
+    met = torch.ones(1)
+    group.add(met)
+    if round(met.item()) != group.size:
+        raise UsageError(f"{round(met.item())} processes met instead of {group.size}")
     return group
 
 

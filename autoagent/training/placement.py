@@ -8,17 +8,18 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from autoagent.errors import UsageError
-from autoagent.training.batches import Batch, Batches
+from autoagent.training.batches import Batch, Feed
 from autoagent.training.parallel import ALONE, Group
 
 if TYPE_CHECKING:
-    from autoagent.training.trainer import Loss, TrainerConfig
+    from autoagent.training.losses import Loss
+    from autoagent.training.trainer import TrainerConfig
 
 PROBE = 1024  # tokens in the batch that is timed
 
@@ -33,7 +34,7 @@ class Placement:
 
 
 def place(
-    model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss, group: Group = ALONE
+    model: nn.Module, batches: Feed[Any], config: TrainerConfig, loss: Loss, group: Group = ALONE
 ) -> Placement:
     """Move ``model`` to the device and precision of ``config``, measuring what is left open there."""
     device = pick_device(config.device)
@@ -70,10 +71,11 @@ def pick_device(name: str) -> str:
 
 
 def cast(model: nn.Module, precision: str) -> None:
-    """Put the parameters in this precision; buffers (rotary frequencies) stay exact."""
+    """Put the parameters in this precision; buffers (rotary frequencies) and packed 4 bits stay."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     for weight in model.parameters():
-        weight.data = weight.data.to(dtype)
+        if weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
 
 
 def compile_layers(model: nn.Module) -> None:
@@ -103,7 +105,9 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++"))
 
 
-def _fastest_on_cpu(model: nn.Module, batches: Batches, config: TrainerConfig, loss: Loss) -> tuple[str, int]:
+def _fastest_on_cpu(
+    model: nn.Module, batches: Feed[Any], config: TrainerConfig, loss: Loss
+) -> tuple[str, int]:
     """The quickest of the precisions and thread counts left open, by the time of one forward and backward."""
     here = torch.get_num_threads()
     threads = [config.threads] if config.threads else sorted({1, here})

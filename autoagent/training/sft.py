@@ -1,43 +1,63 @@
-"""Supervised fine-tuning of a loaded model on examples, and the model folder it becomes."""
+"""Fine-tuning of a loaded model, by imitation or by preference, and the model folder it becomes."""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
+from autoagent.training.adapters import Prepared, prepare
 from autoagent.training.dataset import Dataset, Example
+from autoagent.training.learning import AdapterConfig, How, Learning
 from autoagent.trajectory import Data
 
 if TYPE_CHECKING:
     from autoagent.models.engine import Engine
-    from autoagent.training.batches import Batches
-    from autoagent.training.finetune import FinetuneConfig
-    from autoagent.training.trainer import Progress
+    from autoagent.training.batches import Batches, Feed
+    from autoagent.training.losses import Loss
+    from autoagent.training.parallel import Group
+    from autoagent.training.preference import Pair
+    from autoagent.training.trainer import FitReport, Progress, TrainerConfig
 
 _MEASURED = 64  # examples the loss is measured on before and after
+_ENOUGH = 8  # validation examples to stop by
+_EVALUATIONS = 8  # of the validation loss in a training, at least; and at least one a pass
+CURVES = "curves.png"
+_USUAL = Learning()
+
+Pairs = Sequence[tuple[Example, Example]]  # chosen, rejected
+Judged = Sequence[tuple[Example, bool]]  # good or bad
+
+
+Stage = Literal["train", "gate old", "gate new", "gate old elsewhere", "gate new elsewhere"]
 
 
 @dataclass(frozen=True)
 class FinetuneProgress:
     """Where a fine-tuning stands: in training steps, or in tasks of the gate."""
 
-    stage: Literal["train", "gate old", "gate new"]
+    stage: Stage
     step: int  # from 1
     total: int
     seconds_left: float  # of this stage
-    loss: float | None = None  # nats per trained token
+    loss: float | None = None  # nats per trained token; of preferences: a pair or example
     tokens_per_second: float | None = None
+    validation_loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)  # the method's own
+    note: str = ""  # something the user should know, in a sentence; once
 
 
 OnProgress = Callable[[FinetuneProgress], None]
 
 
 class Losses(Data):
-    """Nats per trained token, before and after training."""
+    """Nats per trained token, of preferences the loss of a pair or example; before and after training."""
 
     before: float
     after: float
@@ -51,82 +71,258 @@ class Trained(Data):
     seconds: float
     train_loss: Losses
     validation_loss: Losses | None  # on goals that were not trained on; None when there are none
-
-
-def train(engine: Engine, data: Dataset, config: FinetuneConfig, tell: OnProgress) -> Trained:
-    """Train the engine's model in place, and measure the loss on both parts of the data before and after."""
-    from autoagent.training.trainer import TrainerConfig, fit
-
-    batches = _batches(engine, data.train, config.batch_tokens, config.seed)
-    steps = config.epochs * batches.batches_per_pass()
-    names = ("optimizer", "device", "precision", "threads", "seed")
-    rate = config.learning_rate or default_rate(engine)
-    settings = TrainerConfig(
-        steps=steps, learning_rate=rate, **{name: getattr(config, name) for name in names}
+    method: str = "sft"
+    trainable: int = Field(default=0, description="Numbers that were trained; 0: not noted.")
+    best_step: int | None = Field(default=None, description="With the lowest validation loss.")
+    stopped_early: bool = Field(default=False, description="By the validation loss.")
+    finished: bool = Field(default=True, description="False: it was told to stop, and has a checkpoint.")
+    metrics: Mapping[str, float] = Field(
+        default_factory=dict, description="The method's own, on validation data where there are any."
     )
 
-    def show(at: Progress) -> None:
-        tell(FinetuneProgress("train", at.step, steps, at.seconds_left, at.loss, at.tokens_per_second))
 
-    parts = [part[:_MEASURED] for part in (data.train, data.validation) if part]
-    before = [mean_loss(engine, part) for part in parts]
-    with _threads_kept():
-        report = fit(engine.model, batches, settings, on_progress=show)
+@dataclass(frozen=True)
+class Run:
+    """What a training needs beside data and settings; all of it may be left out.
+
+    Attributes:
+        folder: For checkpoint, ``log.jsonl``, boards and curves; what is found there is gone on with.
+        prepared: The weights to train and how to write them; without it they are prepared as the settings
+            say, and adapters are merged at the end.
+        group: The processes that share every batch, see ``parallel.launched``.
+    """
+
+    folder: Path | None = None
+    prepared: Prepared | None = None
+    group: Group | None = None
+
+
+def train(
+    engine: Engine,
+    data: Dataset,
+    config: How,
+    tell: OnProgress,
+    *,
+    learning: Learning = _USUAL,
+    run: Run = Run(),  # frozen
+) -> Trained:
+    """Train the engine's model in place to say what the examples say.
+
+    The loss is measured on both parts of the data before and after. Raises :class:`UsageError` for what
+    cannot be trained here, in one line.
+    """
+    from autoagent.training.losses import token_loss
+
+    feeds = _Feeds(
+        train=_batches(engine, data.train, config, run.group),
+        validation=_batches(engine, data.validation, config) if data.validation else None,
+        samples=[
+            _batches(engine, part[:_MEASURED], config) for part in (data.train, data.validation) if part
+        ],
+        by=len(data.validation),
+    )
+    return _learn(engine, feeds, token_loss, config, tell, learning.model_copy(update={"method": "sft"}), run)
+
+
+def prefer(
+    engine: Engine,
+    data: Pairs | Judged,
+    config: How,
+    tell: OnProgress,
+    *,
+    learning: Learning,
+    validation: Pairs | Judged = (),
+    run: Run = Run(),  # frozen
+) -> Trained:
+    """The same by preference: ``learning.method`` is dpo, for pairs, or kto, for examples good and bad.
+
+    ``validation`` is of the kind of ``data``, and of other goals.
+    """
+    from autoagent.training import preference
+
+    settings = learning.preference
+    loss: preference.DpoLoss | preference.KtoLoss
+    if learning.method == "kto":
+        good = sum(bool(label) for _, label in data)
+        loss = preference.KtoLoss(settings, good=good, bad=len(data) - good)
+    else:
+        loss = preference.DpoLoss(settings)
+
+    def feed(part: Any, group: Group | None = None) -> Feed[Pair]:
+        found = (
+            preference.good_and_bad(part, seed=config.seed)
+            if learning.method == "kto"
+            else preference.chosen_over_rejected(part)
+        )
+        return preference.PairBatches(found, **_size(engine, config, group))
+
+    enough = len(validation) >= (2 if learning.method == "kto" else 1)
+    feeds = _Feeds(
+        train=feed(data, run.group),
+        validation=feed(validation) if enough else None,
+        samples=[feed(data[:_MEASURED]), *([feed(validation[:_MEASURED])] if enough else [])],
+        by=len(validation),
+    )
+    return _learn(engine, feeds, loss, config, tell, learning, run)
+
+
+@dataclass(frozen=True)
+class _Feeds:
+    train: Feed[Any]
+    validation: Feed[Any] | None
+    samples: Sequence[Feed[Any]]  # of both, to measure the loss on before and after
+    by: int  # examples to validate by
+
+
+def _learn(
+    engine: Engine,
+    feeds: _Feeds,
+    loss: Loss,
+    config: How,
+    tell: OnProgress,
+    learning: Learning,
+    run: Run,
+) -> Trained:
+    from autoagent.training.boards import watching
+    from autoagent.training.losses import Measured
+    from autoagent.training.parallel import ALONE
+    from autoagent.training.trainer import fit
+
+    group = run.group or ALONE
+    prepared = run.prepared or prepare(engine.model, learning.adapter, seed=config.seed)
+    trainable = prepared.trainable
+    settings = _trainer(engine, feeds, config, learning)
+    total = settings.steps or 0
+    for sample in feeds.samples:
+        sample.ready(engine.model, str(engine.model.device))
+    before = _measure(engine, feeds, loss)
+    told = learning.model_dump() | config.model_dump(mode="json")
+    with (
+        _threads_kept(),
+        watching(run.folder if group.rank == 0 else None, project=learning.wandb, settings=told) as draw,
+    ):
+
+        def show(at: Progress) -> None:
+            draw(at)
+            speed, extra = at.tokens_per_second, (at.validation_loss, at.metrics, at.note)
+            tell(FinetuneProgress("train", at.step, total, at.seconds_left, at.loss, speed, *extra))
+
+        report = fit(
+            engine.model,
+            feeds.train,
+            settings,
+            on_progress=show,
+            checkpoint_dir=run.folder,
+            loss=loss,
+            group=group,
+            validation=feeds.validation,
+        )
+    if run.prepared is None:
+        prepared.merge()
     engine.model.eval()
-    losses = [
-        Losses(before=old, after=mean_loss(engine, part)) for old, part in zip(before, parts, strict=True)
-    ]
+    after = _measure(engine, feeds, loss)
+    metrics: dict[str, float] = loss.metrics() if isinstance(loss, Measured) else {}
+    if run.folder is not None and group.rank == 0:
+        _draw_curves(run.folder, learning.method)
+    losses = [Losses(before=old, after=new) for old, new in zip(before, after, strict=True)]
+    return _trained(report, losses).model_copy(
+        update={"method": learning.method, "trainable": trainable, "metrics": metrics}
+    )
+
+
+def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> TrainerConfig:
+    from autoagent.training.trainer import TrainerConfig
+
+    a_pass = feeds.train.batches_per_pass()
+    steps = config.epochs * a_pass
+    same = ("optimizer", "device", "precision", "threads", "seed")
+    ours = ("weight_decay", "warmup", "decay", "checkpoint_seconds")
+    return TrainerConfig(
+        steps=steps,
+        learning_rate=config.learning_rate or default_rate(engine, learning),
+        evaluate_every=max(1, min(a_pass, steps // _EVALUATIONS)),
+        patience=learning.patience if feeds.by >= _ENOUGH else 0,
+        **{name: getattr(config, name) for name in same},
+        **{name: getattr(learning, name) for name in ours},
+    )
+
+
+def _measure(engine: Engine, feeds: _Feeds, loss: Loss) -> list[float]:
+    """The loss on each of the samples; the loss's own numbers are those of the last of them."""
+    from autoagent.training.losses import Measured, mean_loss
+
+    values = []
+    for sample in feeds.samples:
+        if isinstance(loss, Measured):
+            loss.metrics()
+        values.append(mean_loss(engine.model, sample, loss, engine.model.device))
+    return values
+
+
+def _trained(report: FitReport, losses: Sequence[Losses]) -> Trained:
     return Trained(
         steps=report.steps,
         tokens=report.tokens,
         seconds=report.seconds,
         train_loss=losses[0],
         validation_loss=losses[1] if len(losses) > 1 else None,
+        best_step=report.best_step,
+        stopped_early=report.stopped_early,
+        finished=report.finished or report.stopped_early,
     )
 
 
-def default_rate(engine: Engine) -> float:
-    """The peak learning rate for a model of this size: small ones need, and stand, a much higher one."""
-    from autoagent.models.engine import SMALL
+def _draw_curves(folder: Path, title: str) -> None:
+    if importlib.util.find_spec("matplotlib") and (folder / "log.jsonl").exists():
+        from autoagent.training.curves import draw_training
 
-    return 1e-3 if engine.model.num_parameters() < SMALL else 2e-5
+        draw_training(folder, folder / CURVES, title=title)
+
+
+def default_rate(engine: Engine, learning: Learning = _USUAL) -> float:
+    """The peak learning rate for a model of this size: small ones need, and stand, a much higher one.
+
+    Adapters of large models take ten times more, preferences a tenth.
+    """
+    from autoagent.models.loading import SMALL
+
+    small = engine.model.num_parameters() < SMALL
+    rate = 1e-3 if small else 2e-4 if learning.adapter.low_rank else 2e-5
+    return rate if learning.method == "sft" else rate / 10
 
 
 def mean_loss(engine: Engine, examples: Sequence[Example]) -> float:
     """Mean loss of the examples' trained tokens, in nats."""
-    import torch
+    from autoagent.training import losses
+    from autoagent.training.batches import Batches, Examples
 
-    from autoagent.training.trainer import token_loss
-
-    batches = _batches(engine, examples, 4096, seed=0)
-    total = weight = 0.0
-    with torch.inference_mode():
-        for _ in range(batches.batches_per_pass()):
-            losses, weights = token_loss(engine.model, batches.next().to(engine.model.device))
-            total, weight = total + float(losses), weight + float(weights)
-    return total / weight
+    source = Examples([(example.ids, example.mask) for example in examples])
+    batches = Batches(source, tokens=4096, max_length=engine.window)
+    return losses.mean_loss(engine.model, batches, losses.token_loss, engine.model.device)
 
 
-def write_model(engine: Engine, folder: Path) -> None:
+def write_model(engine: Engine, folder: Path, prepared: Prepared | None = None) -> None:
     """Write the trained model; all but weights and configuration is copied, byte by byte, from its base."""
-    import torch
-
-    from autoagent.models.engine import SMALL
-
-    model = engine.model if engine.model.num_parameters() < SMALL else engine.model.to(torch.bfloat16)
     with _no_bars():
-        model.save_pretrained(folder)
+        (prepared or Prepared(engine.model, AdapterConfig())).finish(folder)
     for file in engine.folder.iterdir():
         weights = ".safetensors" in file.name or file.suffix in (".bin", ".pt", ".gguf")
         if file.is_file() and not weights and file.name not in ("config.json", "version.json"):
             shutil.copyfile(file, folder / file.name)
 
 
-def _batches(engine: Engine, examples: Sequence[Example], tokens: int, seed: int) -> Batches:
+def _batches(engine: Engine, examples: Sequence[Example], config: How, group: Group | None = None) -> Batches:
     from autoagent.training.batches import Batches, Examples
 
     source = Examples([(example.ids, example.mask) for example in examples])
-    return Batches(source, tokens=tokens, seed=seed, max_length=engine.window)
+    return Batches(source, **_size(engine, config, group))
+
+
+def _size(engine: Engine, config: How, group: Group | None) -> dict[str, Any]:
+    from autoagent.training.parallel import ALONE
+
+    sizes = {"tokens": config.batch_tokens, "seed": config.seed, "max_length": engine.window}
+    return sizes | {"group": group or ALONE}
 
 
 @contextmanager

@@ -35,6 +35,7 @@ QUICK = FinetuneConfig(
     device="cpu",
     precision="fp32",
     threads=1,
+    isolated=False,
     data=DatasetConfig(validation=0.2),
     gate=GateConfig(tasks=2, limits=SHORT),
 )

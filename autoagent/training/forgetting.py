@@ -1,0 +1,142 @@
+"""What a new version may have forgotten: other goals to run, and a frozen sample whose loss must not rise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from autoagent.errors import UsageError
+from autoagent.evals import Suite
+from autoagent.models.protocol import Model
+from autoagent.models.versions import EMBEDDED, Versions
+from autoagent.training.dataset import Example
+from autoagent.training.gate_rules import LossChange
+
+if TYPE_CHECKING:
+    from autoagent.models.engine import Engine
+
+SAMPLE = 128  # demonstrations: about 80,000 tokens, seconds on two cores
+_SAMPLE_SEED = "gate sample"  # no training data are made with it
+_ENOUGH = 500  # tasks the builtin suite surely has, whatever families are left out
+_PROBE = (3, 1, 4, 1, 5, 9, 2, 6)  # any ids; every vocabulary has them
+
+
+class Sampled(Protocol):
+    """One sequence of the sample. ``mask[i]`` is 1 where token ``i`` is counted."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+    @property
+    def mask(self) -> Sequence[int]: ...
+
+
+def is_embedded_line(versions: Versions, name: str) -> bool:
+    """Whether a version is the embedded model, or was trained from it over any number of steps."""
+    known = {version.name: version.parent for version in versions.list()}
+    at: str | None = name
+    for _ in range(len(known) + 1):
+        if at == EMBEDDED or at is None:
+            break
+        at = known.get(at)
+    return at == EMBEDDED
+
+
+def other_goals(target: Suite, *, seed: int, at_least: int) -> Suite | None:
+    """The builtin suite without the families of ``target``; None when that leaves nothing.
+
+    Args:
+        target: What the new version was to become better at.
+        seed: Of the tasks; no training data may use it.
+        at_least: How many tasks are wanted, if all families were left.
+    """
+    from autoagent.nano.suites import builtin
+
+    known = {task.family for task in target.tasks}
+    tasks = builtin(seed, scale=max(1.0, at_least / _ENOUGH)).tasks
+    others = tuple(task for task in tasks if task.family not in known)
+    return Suite("builtin, other families", others) if others else None
+
+
+def demonstration_sample(folder: Path, *, count: int = SAMPLE) -> tuple[Example, ...]:
+    """Demonstrations of the expert as the embedded model was trained on them; the same ones each time.
+
+    Args:
+        folder: Of a model of the embedded line, for its tokenizer and template.
+        count: How many.
+    """
+    from autoagent.nano.data import as_text, demonstrations, encode
+    from autoagent.nano.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    encoded = (encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(_SAMPLE_SEED, count))
+    return tuple(Example(ids=tuple(ids), mask=tuple(mask), run_id="", goal="") for ids, mask in encoded)
+
+
+def loss_change(old: Model, new: Model, sample: Sequence[Sampled], *, what: str = "sample") -> LossChange:
+    """The loss of both models on the same tokens.
+
+    Raises:
+        UsageError: a model has no weights here, the ids mean different things to the two or are of another
+            vocabulary, or no token of the sample is counted.
+    """
+    before, after = _engine_of(old), _engine_of(new)
+    if before.tokenizer.get_vocab() != after.tokenizer.get_vocab():
+        raise UsageError(
+            "the loss of old and new cannot be compared: their tokenizers differ; measure without a sample"
+        )
+    examples = [Example(ids=tuple(each.ids), mask=tuple(each.mask), run_id="", goal="") for each in sample]
+    tokens = sum(example.trained for example in examples)
+    if not tokens:
+        raise UsageError("the loss cannot be measured: the sample has no token that is counted")
+    largest = max(max(example.ids, default=0) for example in examples)
+    if largest >= min(before.width, after.width):
+        raise UsageError(f"the sample has token id {largest}, which the models do not know: make it anew")
+    return LossChange(
+        sample=what,
+        examples=len(examples),
+        tokens=tokens,
+        old=_nats(before, examples),
+        new=_nats(after, examples),
+    )
+
+
+def without_numbers(old: Model, new: Model) -> LossChange | None:
+    """Whether training destroyed the new model, so that it computes no numbers; None when it does."""
+    if not has_weights(new) or _nats(_engine_of(new), [_probe()]) is not None:
+        return None
+    before = _nats(_engine_of(old), [_probe()]) if has_weights(old) else None
+    return LossChange(sample="any tokens", examples=1, tokens=_probe().trained, old=before, new=None)
+
+
+def has_weights(model: Model) -> bool:
+    """Whether the model is computed here, so that its loss can be measured."""
+    return getattr(model, "engine", None) is not None
+
+
+def alike(*folders: Path) -> bool:
+    """Whether token ids mean the same to the models in these folders."""
+    return len({_bytes_of(folder / "tokenizer.json") for folder in folders}) == 1
+
+
+def _bytes_of(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _probe() -> Example:
+    return Example(ids=_PROBE, mask=(1,) * len(_PROBE), run_id="", goal="")
+
+
+def _nats(engine: Engine, examples: Sequence[Example]) -> float | None:
+    from autoagent.training.sft import mean_loss
+
+    loss = mean_loss(engine, examples)
+    return loss if math.isfinite(loss) else None
+
+
+def _engine_of(model: Model) -> Engine:
+    if not has_weights(model):
+        raise UsageError(f"the loss of {model.version} cannot be measured: its weights are not here")
+    engine: Engine = model.engine  # type: ignore[attr-defined]  # of a local model
+    return engine

@@ -1,0 +1,203 @@
+"""A training as a job: a folder with all it needs, worked on by a process of its own.
+
+    training/4f0c…/    job.json, examples.jsonl: what to train, on what
+    ├── run/           checkpoint, log.jsonl, curves: where it stands
+    ├── model/         the trained model, whole or not there
+    └── done.json      how it went
+
+The folder's name is a hash of base, data and settings: the same training, begun again after ``kill -9``, a
+power cut or Ctrl-C, finds what was done and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from autoagent.errors import StoreError, UsageError
+from autoagent.models.fingerprint import fingerprint
+from autoagent.training.dataset import Dataset, Example, Negatives
+from autoagent.training.learning import How
+from autoagent.training.sft import Run, Trained
+from autoagent.training.sheet import DataSheet
+
+Tell = Callable[[Any], None]  # of sft.FinetuneProgress
+_PARTS = ("train", "validation", "negative train", "negative validation")
+
+
+class Stopped(KeyboardInterrupt):
+    """A training was told to stop; what it has done is kept, and the same call goes on with it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: of this model, on these examples, in this way."""
+
+    folder: Path
+    base: Path
+    data: Dataset
+    how: How
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return (self.folder / "run" / "checkpoint.pt").exists()
+
+    def done(self) -> Trained | None:
+        """How it went, once it has ended and the model is there."""
+        told = self.folder / "done.json"
+        if not told.exists() or not (self.folder / "model").is_dir():
+            return None
+        return Trained.model_validate_json(told.read_text(encoding="utf-8"))
+
+    def forget(self) -> None:
+        """Remove the folder: what came of it is kept elsewhere."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def one_at_a_time(home: Path) -> Iterator[Path]:
+    """The folder of a project's trainings, while nobody else trains there.
+
+    Raises:
+        UsageError: somebody does.
+        StoreError: it cannot be written.
+    """
+    folder = home / "training"
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"another training is under way in {home}: wait until it ends, or end it") from None
+    except OSError as problem:
+        raise StoreError(f"cannot write in {folder}: {problem.strerror or problem}") from problem
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def put(trainings: Path, base: Path, data: Dataset, how: How) -> Job:
+    """Write a job down; the same job as before is found again, with what was done of it.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    about = {
+        "model": fingerprint(base),
+        "data": data.sheet.hash,
+        "examples": [len(part) for part in _parts(data).values()],
+        "how": how.model_dump(mode="json"),
+    }
+    code = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    job = Job(trainings / code, base, data, how)
+    if (job.folder / "job.json").exists():
+        return job
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / "examples.jsonl").open("w", encoding="utf-8") as file:
+            for name, examples in _parts(data).items():
+                for example in examples:
+                    file.write(json.dumps([name, example.model_dump(mode="json")]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _write(job.folder / "job.json", json.dumps({"base": str(base), **about}, indent=1))
+    except OSError as problem:
+        raise StoreError(f"cannot write the training {job.folder}: {problem.strerror}") from problem
+    return job
+
+
+def get(folder: Path) -> Job:
+    """Read a job that was put down."""
+    about = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    parts: dict[str, list[Example]] = {name: [] for name in _PARTS}
+    with (folder / "examples.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            name, example = json.loads(line)
+            parts[name].append(Example.model_validate(example))
+    train, validation, bad, bad_validation = (tuple(parts[name]) for name in _PARTS)
+    data = Dataset(train, validation, DataSheet(hash=about["data"]), negatives=Negatives(bad, bad_validation))
+    return Job(folder, Path(about["base"]), data, How.model_validate(about["how"]))
+
+
+def _parts(data: Dataset) -> dict[str, tuple[Example, ...]]:
+    every = (data.train, data.validation, data.negatives.train, data.negatives.validation)
+    return dict(zip(_PARTS, every, strict=True))
+
+
+def work(job: Job, tell: Tell) -> Trained:
+    """Do the training in this process, or go on with it; the model is in ``model/`` afterwards.
+
+    Raises:
+        Stopped: it was told to stop; a checkpoint is kept.
+        UsageError: it cannot be done as it is wanted.
+    """
+    if (before := job.done()) is not None:
+        return before
+    from autoagent.models.engine import load_engine
+    from autoagent.training.adapters import prepare
+    from autoagent.training.sft import write_model
+
+    engine = load_engine(job.base, device="cpu", dtype="float32", trust_remote_code=False)
+    prepared = prepare(engine.model, job.how.learning.adapter, seed=job.how.seed)
+    trained = _train(job, engine, Run(folder=job.folder / "run", prepared=prepared), tell)
+    if not trained.finished:
+        raise Stopped
+    draft = job.folder / ".model"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        write_model(engine, draft, prepared)
+        shutil.rmtree(job.folder / "model", ignore_errors=True)
+        draft.rename(job.folder / "model")
+        _write(job.folder / "done.json", trained.model_dump_json())
+    except OSError as problem:
+        raise StoreError(f"cannot write the trained model in {job.folder}: {problem.strerror}") from problem
+    return trained
+
+
+def _train(job: Job, engine: Any, run: Run, tell: Tell) -> Trained:
+    from autoagent.training.dataset import pairs
+    from autoagent.training.sft import prefer, train
+
+    how, data = job.how, job.data
+    if how.learning.method == "sft":
+        return train(engine, data, how, tell, learning=how.learning, run=run)
+    if how.learning.method == "dpo":
+        chosen, held = pairs(data), pairs(data, "validation")
+        return prefer(engine, chosen, how, tell, learning=how.learning, validation=held, run=run)
+    judged = [(each, True) for each in data.train] + [(each, False) for each in data.negatives.train]
+    held_out = [(each, True) for each in data.validation]
+    held_out += [(each, False) for each in data.negatives.validation]
+    both = len({good for _, good in held_out}) == 2
+    return prefer(
+        engine, judged, how, tell, learning=how.learning, validation=held_out if both else (), run=run
+    )
+
+
+def with_replay(data: Dataset, replay: tuple[Example, ...]) -> Dataset:
+    """The same data with examples of earlier training among it, which keep what was known."""
+    return replace(data, train=(*data.train, *replay))
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,38 @@
+"""Points in time as people write them: ``7d`` ago, ``2026-11-20``, ``2026-11-20 14:30``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from autoagent.errors import UsageError
+
+_AGE = re.compile(r"(\d+)\s*(m|min|h|d|w)")
+_UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(said: str | datetime, *, end: bool = False, now: datetime | None = None) -> datetime:
+    """The point in time that is meant, with its time zone; without one, it is the machine's.
+
+    Args:
+        said: A time that has passed since (``90m``, ``12h``, ``7d``, ``2w``), or a date or time (ISO 8601).
+        end: A day alone means its end, not its beginning.
+        now: What times that have passed count back from; by default this moment.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if isinstance(said, datetime):
+        return said.astimezone()
+    said = str(said).strip()
+    age = _AGE.fullmatch(said.lower())
+    try:
+        if age:
+            return (now or datetime.now()).astimezone() - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        found = datetime.fromisoformat(said)
+        day_alone = len(said) <= len("2026-W47-5") and ":" not in said
+        return (found + timedelta(days=1) if end and day_alone else found).astimezone()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{said!r} is no point in time: give an age such as 12h, 7d or 2w, or a date such as 2026-11-20"
+        ) from None

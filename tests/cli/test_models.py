@@ -1,0 +1,299 @@
+"""``autoagent models`` and ``runs forget`` as a user types them, on versions that really are on the disk."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoagent.cli import Exit
+from autoagent.cli.commands import load
+from autoagent.models.tiny import write_tiny_model
+from autoagent.models.versions import Versions
+from autoagent.store import Store
+
+from .conftest import Cli, assert_one_line
+
+GATE = {
+    "suite": "builtin",
+    "reason": "refused: +1.0% may be chance",
+    "old": {"success": 0.5},
+    "new": {"success": 0.51},
+    "comparison": {"difference": 0.01, "p": 0.7},
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two real models of random weights."""
+    place = tmp_path_factory.mktemp("tiny")
+    return write_tiny_model(place / "a"), write_tiny_model(place / "b", seed=1)
+
+
+@pytest.fixture
+def versions(home: Path) -> Versions:
+    return Versions(home)
+
+
+@pytest.fixture
+def line(versions: Versions, tiny: tuple[Path, Path]) -> tuple[str, str]:
+    """A version and its child."""
+    first = versions.add(tiny[0], parent="embedded", method="sft", data=learned_from("r00000000001")).name
+    data = learned_from("r00000000002", "r00000000003", epochs=8)
+    return first, versions.add(tiny[1], parent=first, method="sft", data=data).name
+
+
+def learned_from(*runs: str, epochs: int = 6) -> dict[str, Any]:
+    sheet = {"runs": list(runs), "goals": ["a"], "tokens": 9120}
+    return {"sheet": sheet, "config": {"epochs": epochs, "seed": 4, "gate": {"tasks": 50}}}
+
+
+def judged_run(cli: Cli) -> str:
+    done = cli("run", "-g", "What is 6 * 7?", "--expect", "42", "--output-format", "json")
+    return str(done.json["run_id"])
+
+
+# --- list, info, use
+
+
+def test_the_list_tells_the_gate_and_removed_parents(
+    cli: Cli, versions: Versions, line: tuple[str, str]
+) -> None:
+    versions.judge(line[1], promoted=False, gate=GATE, beside={"gate.html": "<p>"})
+    assert f"from {line[0]} · refused by the gate · +1.0%" in cli("models", "list").out
+    versions.remove(line[0], force=True)
+    assert f"from {line[0]} (removed)" in cli("models", "list").out
+    (told,) = cli("models", "list", "--json").json["versions"]
+    assert (told["removed_parent"], told["forgotten"]) == (True, [])
+
+
+def test_info_tells_lineage_data_gate_and_what_lies_beside(
+    cli: Cli, versions: Versions, line: tuple[str, str]
+) -> None:
+    versions.judge(line[1], promoted=False, gate=GATE, beside={"gate.html": "<p>"})
+    told = dict(row.split("  ", 1) for row in cli("models", "info", line[1]).out.splitlines())
+    told = {key: value.strip() for key, value in told.items()}
+    assert told["lineage"] == f"{line[1]} ← {line[0]} ← embedded"
+    assert told["learned from"] == "2 runs, 1 goals, 9,120 tokens"
+    assert told["settings"] == "epochs 8, seed 4"
+    assert told["gate"] == "refused: +1.0% may be chance"
+    assert told["beside"] == "gate.html"
+    assert dict(cli("models", "info", line[0], "--json").json)["descendants"] == [line[1]]
+
+
+def test_using_what_did_not_come_through_the_gate_is_said(cli: Cli, line: tuple[str, str]) -> None:
+    done = cli("models", "use", line[0])
+    assert done.out == f"now in use: {line[0]} (before: embedded)\n"
+    assert done.err == f"note: {line[0]} did not come through the gate\n"
+
+
+@pytest.mark.parametrize("command", ["use", "info", "diff", "merge", "verify", "rm"])
+def test_a_version_that_is_nearly_named_is_guessed(cli: Cli, line: tuple[str, str], command: str) -> None:
+    done = cli("models", command, "v2", *(["--yes"] if command == "rm" else []))
+    assert_one_line(done, Exit.USAGE, f"did you mean {line[1]}?")
+
+
+def test_all_versions_are_verified_and_what_is_wrong_is_told_of_each(
+    cli: Cli, versions: Versions, line: tuple[str, str]
+) -> None:
+    (versions.path(line[0]) / "tokenizer.json").unlink()
+    done = cli("models", "verify")
+    assert (done.code, done.out.split(":")[0]) == (Exit.ERROR, line[1])
+    assert f"{line[0]} is not whole: tokenizer.json is missing" in done.err
+    assert_one_line(cli("models", "verify", line[0]), Exit.USAGE, "tokenizer.json is missing")
+
+
+# --- diff
+
+
+def test_a_version_is_compared_with_its_parent(cli: Cli, versions: Versions, line: tuple[str, str]) -> None:
+    versions.judge(line[1], promoted=False, gate=GATE)
+    rows = cli("models", "diff", line[1]).out.splitlines()
+    assert rows[:2] == [f"from {line[0]} to {line[1]}", f"lineage   {line[1]} ← {line[0]} ← embedded"]
+    assert "data      +2, −0 runs" in rows
+    assert "          + r00000000002" in rows
+    assert "setting   epochs: 6 → 8" in rows
+    assert "gate      difference: – → 0.01" in rows
+    assert [row.split()[1] for row in rows if row.startswith("weights")] == [
+        "embeddings",
+        "layer",
+        "layer",
+        "norms",
+    ]
+
+
+def test_two_versions_are_compared_as_json(cli: Cli, line: tuple[str, str]) -> None:
+    told = cli("models", "diff", line[1], line[0], "--json").json
+    assert (told["from"], told["to"], told["common"]) == (line[1], line[0], line[0])
+    assert told["runs_removed"] == ["r00000000002", "r00000000003"]
+    assert told["settings"] == {"epochs": [8, 6]}
+    assert all(each["share"] > 0.5 for each in told["weights"] if each["group"] != "norms")
+    same = cli("models", "diff", line[0], line[0]).out
+    assert "weights   the same\n" in same
+
+
+# --- export, merge, rm
+
+
+def test_a_version_is_exported(cli: Cli, line: tuple[str, str], workspace: Path) -> None:
+    done = cli("models", "export", line[0], "out")
+    assert done.out.startswith(f"{line[0]} is in {workspace / 'out'}: ")
+    assert (
+        json.loads((workspace / "out" / "config.json").read_text(encoding="utf-8"))["model_type"] == "qwen3"
+    )
+    assert_one_line(cli("models", "export", line[0], "out"), Exit.USAGE, "is there already")
+    (workspace / "file").write_text("", encoding="utf-8")
+    assert_one_line(cli("models", "export", line[0], "file/out"), Exit.ERROR, "cannot be written to")
+
+
+CONVERTER = """#!/bin/sh
+test -f "$1/config.json" || exit 3
+test -z "$BROKEN" || { echo "INFO loading" >&2; echo "NotImplementedError: BPE is not known" >&2; exit 1; }
+test "$2" = --outfile && echo GGUF > "$3"
+"""
+
+
+def test_a_gguf_file_is_made_by_the_converter_on_the_path(
+    cli: Cli, line: tuple[str, str], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = workspace / "tools"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    done = cli("models", "export", line[0], "plain", "--gguf")
+    assert done.code == Exit.USAGE
+    assert "get llama.cpp" in done.err
+    assert f"convert_hf_to_gguf.py {workspace / 'plain'} --outfile" in done.err
+    (tools / "convert_hf_to_gguf.py").write_text(CONVERTER, encoding="utf-8")
+    (tools / "convert_hf_to_gguf.py").chmod(stat.S_IRWXU)
+    assert cli("models", "export", line[0], "out", "--gguf").code == Exit.OK
+    assert (workspace / "out" / f"{line[0]}.gguf").read_text(encoding="utf-8") == "GGUF\n"
+    monkeypatch.setenv("BROKEN", "1")
+    done = cli("models", "export", line[0], "broken", "--gguf")
+    assert done.code == Exit.USAGE
+    assert "NotImplementedError: BPE is not known" in done.err
+
+
+def test_a_whole_version_has_nothing_to_merge(cli: Cli, line: tuple[str, str]) -> None:
+    assert_one_line(cli("models", "merge", line[0]), Exit.USAGE, "is whole already")
+
+
+def test_versions_are_removed_when_nobody_needs_them(
+    cli: Cli, versions: Versions, line: tuple[str, str]
+) -> None:
+    first, second = line
+    cli("models", "use", second)
+    assert_one_line(cli("models", "rm", second, "-y"), Exit.USAGE, "is in use: choose another version first")
+    cli("models", "rollback")
+    assert_one_line(cli("models", "rm", first, "-y"), Exit.USAGE, f"is the parent of {second}: with --force")
+    assert_one_line(cli("models", "rm", "embedded", "-y"), Exit.USAGE, "is part of autoagent")
+    done = cli("models", "rm", second)  # there is nobody to ask
+    assert_one_line(done, Exit.USAGE, f"Remove {second} for good? There is no terminal to ask on: say --yes")
+    assert len(versions.list()) == 2
+    done = cli("models", "rm", first, second, "--yes")
+    assert [row.split(":")[0] for row in done.out.splitlines()] == [f"removed {second}", f"removed {first}"]
+    assert " MB are free again" in done.out
+    assert versions.list() == ()
+
+
+@pytest.fixture
+def small_disk(home: Path) -> Iterator[Callable[[str], None]]:
+    """``small_disk("size=1m")``: the home on a file system of its own, where that is allowed."""
+    home.mkdir()
+
+    def mount(options: str) -> None:
+        try:
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "none", str(home)], capture_output=True, check=False
+            )
+        except OSError:
+            pytest.skip("there is no mount command")
+        if done.returncode:
+            pytest.skip("file systems cannot be mounted here")
+
+    yield mount
+    subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)
+
+
+def test_a_full_disk_leaves_no_half_version_and_the_pointer_as_it_was(
+    cli: Cli, versions: Versions, tiny: tuple[Path, Path], home: Path, small_disk: Callable[[str], None]
+) -> None:
+    small_disk("size=1200k")
+    name = versions.add(tiny[0]).name
+    versions.use(name)
+    with pytest.raises(Exception, match=r"No space left on device; `autoagent models rm` makes room"):
+        versions.add(tiny[1])
+    assert [version.name for version in versions.list()] == [name]
+    assert not list(versions.folder.glob(".draft-*"))
+    assert_one_line(cli("models", "export", name, str(home / "out")), Exit.ERROR, "No space left on device")
+    assert not (home / "out").exists()
+    subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+    assert_one_line(cli("models", "use", "embedded"), Exit.ERROR, "cannot write in")
+    assert_one_line(cli("models", "rm", name, "-y"), Exit.USAGE, "is in use")
+    assert cli("models", "list").out.splitlines()[1].startswith(f"→ {name}")
+
+
+# --- forgetting
+
+
+def test_forgetting_a_run_marks_versions_and_tells_how_to_go_back_and_make_them_anew(
+    cli: Cli, versions: Versions, tiny: tuple[Path, Path], home: Path
+) -> None:
+    run = judged_run(cli)
+    clean = versions.add(tiny[0], parent="embedded", data=learned_from("r00000000001")).name
+    marked = versions.add(tiny[1], parent=clean, data=learned_from(run, epochs=3)).name
+    cli("models", "use", marked)
+    assert "forgotten" not in cli("models", "list").out
+    done = cli("runs", "forget", run)
+    assert done.out == f"{run} will not be learned from\n"
+    rebuild = f"make it anew, without: autoagent finetune --base {clean} --epochs 3"
+    for told in (done.err, cli("models", "list").err, cli("models", "info").err):
+        assert f"{marked} learned from the forgotten run {run}" in told
+        assert f"{marked} is in use; back to one without: autoagent models use {clean}" in told
+        assert rebuild in told
+    assert re_find(f"→ {marked}", cli("models", "list").out).endswith("learned from a forgotten run")
+    assert cli("models", "list", "--json").json["versions"][1]["forgotten"] == [run]
+    assert "forgotten: it is not learned from" in cli("runs", "show", run).out
+    assert list(Store(home).verified()) == []
+    assert "learned from the forgotten run" in cli("models", "use", marked).err
+    assert cli("runs", "forget", run, "--undo").out == f"{run} may be learned from again\n"
+    assert "forgotten" not in cli("models", "list").err
+    assert len(list(Store(home).verified())) == 1
+
+
+def re_find(start: str, text: str) -> str:
+    return next(row for row in text.splitlines() if row.startswith(start))
+
+
+def test_the_command_that_makes_a_version_anew_can_be_typed(
+    cli: Cli, versions: Versions, tiny: tuple[Path, Path]
+) -> None:
+    run = judged_run(cli)
+    versions.add(tiny[0], parent="own/model", data=learned_from(run))
+    line = re_find("  make it anew", cli("runs", "forget", run).err).partition("without: ")[2]
+    words = shlex.split(line)
+    assert words[:2] == ["autoagent", "finetune"]
+    parsed = load("finetune").make_context("finetune", words[2:]).params
+    assert (parsed["base"], parsed["epochs"], parsed["seed"]) == ("own/model", 6, 4)
+
+
+def test_a_run_that_cannot_be_forgotten_is_one_line(cli: Cli, home: Path) -> None:
+    assert_one_line(cli("runs", "forget", "zzz"), Exit.USAGE, "there is no run 'zzz'")
+    assert not (home / "runs.db").exists()
+    run = judged_run(cli)
+    assert_one_line(cli("runs", "forget", run, "--undo"), Exit.USAGE, "was not forgotten")
+
+
+def test_versions_can_be_listed_when_the_record_is_damaged(
+    cli: Cli, home: Path, line: tuple[str, str]
+) -> None:
+    (home / "runs.db").write_bytes(b"not a database" * 1000)
+    done = cli("models", "list")
+    assert done.code == Exit.OK
+    assert line[1] in done.out
+    assert "who learned from forgotten runs cannot be told" in done.err

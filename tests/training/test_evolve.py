@@ -1,0 +1,112 @@
+"""Round after round: goals are practised on, learned from, measured, and the model in use changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autoagent.config import Limits
+from autoagent.errors import StoreError, UsageError
+from autoagent.evals import Expected, Suite, Task
+from autoagent.models.tiny import write_tiny_model
+from autoagent.models.versions import Versions
+from autoagent.prompts import prompt_hash
+from autoagent.training.evolve import EvolveConfig, History, evolve, parts_of
+from autoagent.training.evolve_page import page
+from autoagent.training.finetune import FinetuneConfig
+from autoagent.training.gate import GateConfig
+from autoagent.training.sampling import SamplingConfig
+
+LIMITS = Limits(max_steps=1, reply_tokens=48)
+CONFIG = EvolveConfig(
+    rounds=1,
+    sampling=SamplingConfig(samples=6, enough=1, temperature=1.5, limits=LIMITS),
+    tuning=FinetuneConfig(
+        epochs=20,
+        learning_rate=3e-3,
+        batch_tokens=1024,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        isolated=False,
+        gate=GateConfig(limits=LIMITS),
+    ),
+    jobs=1,
+)
+
+
+def suite(calls: str = "finish") -> Suite:
+    expected = Expected(calls=(calls,))
+    tasks = [
+        Task(
+            id=str(number),
+            family="f",
+            goal=f"say the number {number}",
+            split="train" if number < 8 else "new",
+            expected=expected,
+        )
+        for number in range(18)
+    ]
+    return Suite("ends", tuple(tasks))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A project with a random model in use, which is shown few tools and seldom finishes."""
+    folder = write_tiny_model(tmp_path / "tiny", seed=3)
+    about = {"habits": {"shown_tools": 3, "pinned": ["finish", "decline"], "recall": 0}}
+    (folder / "autoagent.json").write_text(json.dumps(about), encoding="utf-8")
+    versions = Versions(tmp_path / "home")
+    versions.use(versions.add(folder, prompts=prompt_hash(folder)).name)
+    return tmp_path / "home"
+
+
+def test_what_is_reached_now_and_then_is_reached_more_often_afterwards(home: Path) -> None:
+    start = Versions(home).current()
+    made = evolve(home, suite(), CONFIG)
+    (round_,) = made.rounds
+    assert round_.pass_at_k > round_.pass_at_1
+    assert round_.promoted, round_.reason
+    assert (made.promoted, made.reason) == (1, "all rounds are done")
+    assert Versions(home).current() == round_.version != start
+    assert round_.before is not None
+    assert round_.after is not None
+    assert round_.after[0] > round_.before[0]
+    assert History(home, "ends").rounds() == made.rounds
+    text = page("ends", made.rounds)
+    assert "<polyline" in text
+    assert round_.version in text
+
+
+def test_where_sampling_finds_nothing_there_is_nothing_to_learn(home: Path) -> None:
+    made = evolve(home, suite(calls="delete_file"), CONFIG)
+    assert made.promoted == 0
+    assert made.rounds[0].version == ""
+    assert "nothing to learn" in made.reason
+    assert len(Versions(home).list()) == 1
+    assert "<polyline" not in page("ends", made.rounds)
+
+
+def test_without_a_split_every_other_goal_measures() -> None:
+    whole = Suite("s", tuple(task.model_copy(update={"split": ""}) for task in suite().tasks))
+    practice, measure = parts_of(whole)
+    ids = [{task.id for task in part.tasks} for part in (practice, measure)]
+    assert all(ids)
+    assert ids[0] | ids[1] == {task.id for task in whole.tasks}
+    assert not ids[0] & ids[1]
+
+
+def test_a_suite_of_one_part_is_refused() -> None:
+    one = Suite("s", tuple(task for task in suite().tasks if task.split == "train"))
+    with pytest.raises(UsageError, match="suite s has no goals to measure on"):
+        parts_of(one)
+
+
+def test_a_damaged_history_is_named(home: Path) -> None:
+    history = History(home, "ends")
+    history.file.parent.mkdir(parents=True)
+    history.file.write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"evolve/ends\.jsonl is damaged"):
+        evolve(home, suite(), CONFIG)

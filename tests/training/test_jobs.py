@@ -1,0 +1,137 @@
+"""A training is a job that survives its process: killed, it goes on; begun twice, it is one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoagent.errors import UsageError
+from autoagent.models.fingerprint import fingerprint
+from autoagent.models.tiny import write_tiny_model
+from autoagent.training.dataset import Dataset, Example
+from autoagent.training.jobs import Job, get, one_at_a_time, put, work
+from autoagent.training.learning import How, Learning
+from autoagent.training.sft import FinetuneProgress
+from autoagent.training.sheet import DataSheet
+from autoagent.training.worker import work_apart
+
+HOW = How(
+    epochs=40,
+    learning_rate=1e-3,
+    batch_tokens=256,
+    device="cpu",
+    precision="fp32",
+    threads=1,
+    learning=Learning(checkpoint_seconds=0.01, patience=0),
+)
+
+
+def example(number: int) -> Example:
+    ids = tuple((7 * number + 3 * place) % 200 + 5 for place in range(40))
+    return Example(ids=ids, mask=(0,) * 10 + (1,) * 30, run_id=f"r{number}", goal=f"{number:016x}")
+
+
+DATA = Dataset(tuple(map(example, range(12))), (example(50),), DataSheet(hash="data"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def job(tmp_path: Path, base: Path) -> Job:
+    return put(tmp_path / "training", base, DATA, HOW)
+
+
+def silent(progress: FinetuneProgress) -> None: ...
+
+
+def test_a_job_is_read_back_as_it_was_put_down(job: Job) -> None:
+    read = get(job.folder)
+    assert (read.base, read.how, read.data.train, read.data.validation) == (
+        job.base,
+        job.how,
+        DATA.train,
+        DATA.validation,
+    )
+
+
+def test_the_same_job_is_the_same_folder_and_another_is_another(job: Job, base: Path) -> None:
+    trainings = job.folder.parent
+    assert put(trainings, base, DATA, HOW).folder == job.folder
+    assert put(trainings, base, DATA, HOW.model_copy(update={"epochs": 1})).folder != job.folder
+    other = Dataset(DATA.train, (), DataSheet(hash="other"))
+    assert put(trainings, base, other, HOW).folder != job.folder
+
+
+def test_a_process_of_its_own_comes_to_the_same_weights(job: Job, tmp_path: Path) -> None:
+    told: list[FinetuneProgress] = []
+    apart = work_apart(job, told.append)
+    here = put(tmp_path / "here", job.base, DATA, HOW)
+    assert work(here, silent).steps == apart.steps == told[-1].step
+    assert fingerprint(job.folder / "model") == fingerprint(here.folder / "model")
+    assert work_apart(job, told.append) == apart  # done is done
+
+
+def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(job: Job, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autoagent.training.worker", str(job.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for _ in range(8):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert job.begun
+    assert job.done() is None
+
+    steps: list[int] = []
+    work_apart(job, lambda progress: steps.append(progress.step))
+    assert steps[0] > 1  # not from the beginning
+    whole = put(tmp_path / "whole", job.base, DATA, HOW)
+    work(whole, silent)
+    assert fingerprint(job.folder / "model") == fingerprint(whole.folder / "model")
+
+
+def test_the_worker_ends_with_who_started_it(job: Job) -> None:
+    endless = put(job.folder.parent, job.base, DATA, HOW.model_copy(update={"epochs": 100_000}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autoagent.training.worker", str(endless.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=60) < 0
+
+
+def test_what_cannot_be_trained_is_one_line(job: Job, base: Path) -> None:
+    how = HOW.model_copy(update={"learning": Learning.model_validate({"adapter": {"what": "last:9"}})})
+    with pytest.raises(UsageError, match="cannot train the last 9 layers"):
+        work_apart(put(job.folder.parent, base, DATA, how), silent)
+
+
+def test_a_model_that_was_not_written_whole_is_written_again(job: Job) -> None:
+    work(job, silent)
+    shutil.rmtree(job.folder / "model")
+    assert job.done() is None
+    work(job, silent)
+    assert (job.folder / "model" / "config.json").exists()
+
+
+def test_two_trainings_of_a_project_do_not_go_together(tmp_path: Path) -> None:
+    with (
+        one_at_a_time(tmp_path),
+        pytest.raises(UsageError, match="another training is under way"),
+        one_at_a_time(tmp_path),
+    ):
+        pass
