@@ -117,6 +117,7 @@ def evolve(ctx: typer.Context, options: EvolveOptions) -> None:
 
     What was done stays on record: ended at any moment, the same command goes on with it.
     """
+    from autoagent.nano import earlier
     from autoagent.training.evolve import History
     from autoagent.training.evolve import evolve as go
 
@@ -129,7 +130,13 @@ def evolve(ctx: typer.Context, options: EvolveOptions) -> None:
     try:
         with only_results(not as_text), Screen(console.err()) as screen:
             screen.busy("loading the model")
-            made = go(parts.home, suite, config, on_progress=lambda n, at: screen.busy(_line(n, at)))
+            made = go(
+                parts.home,
+                suite,
+                config,
+                earlier=earlier,
+                on_progress=lambda n, at: screen.busy(_line(n, at)),
+            )
     finally:
         if options.report is not None and history.rounds():
             _write(options.report, suite.name, history.rounds())

@@ -153,6 +153,7 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
 
     Ended while it trains, by Ctrl-C or kill -9, the same command goes on with it.
     """
+    from autoagent.nano import earlier
     from autoagent.training.finetune import finetune as learn
     from autoagent.training.jobs import Stopped
 
@@ -167,6 +168,7 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
                 base=options.base,
                 suite=suite,
                 config=config,
+                earlier=earlier,
                 on_progress=lambda progress: _show(progress, screen),
             )
     except Stopped:

@@ -95,13 +95,13 @@ class Parts:
         return {"finetune": self._finetune}
 
     def _finetune(self, note: str = "") -> str:
-        from autoagent.nano import suites
+        from autoagent.nano import earlier, suites
         from autoagent.training.finetune import FinetuneConfig
         from autoagent.training.gate import GateConfig
         from autoagent.training.service import finetune_service
 
         config = FinetuneConfig(gate=GateConfig(limits=self.limits))
-        return finetune_service(self.home, suites.builtin, config)(note=note)
+        return finetune_service(self.home, suites.builtin, config, earlier)(note=note)
 
     @property
     def limits(self) -> Limits:

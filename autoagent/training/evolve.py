@@ -20,6 +20,7 @@ from autoagent.models import disk
 from autoagent.models.versions import Versions
 from autoagent.training.examples import goal_hash
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
+from autoagent.training.forgetting import Earlier
 from autoagent.training.gate import jobs_for
 from autoagent.training.gate_goals import TRAIN
 from autoagent.training.sampling import SampleProgress, SampleReport, SamplingConfig, sample_suite
@@ -84,7 +85,12 @@ OnEvolve = Callable[[int, SampleProgress | FinetuneProgress], None]  # number of
 
 
 def evolve(
-    home: Path, suite: Suite, config: EvolveConfig | None = None, *, on_progress: OnEvolve | None = None
+    home: Path,
+    suite: Suite,
+    config: EvolveConfig | None = None,
+    *,
+    earlier: Earlier | None = None,
+    on_progress: OnEvolve | None = None,
 ) -> Evolution:
     """Go round after round on a suite, with the version in use, which each promotion changes.
 
@@ -93,6 +99,7 @@ def evolve(
         suite: Goals with executable checks. Those of the split ``train`` are practised on, the others
             measure; without such a split every other goal, chosen by its hash.
         config: How long, and how.
+        earlier: As of :func:`autoagent.training.finetune.finetune`.
         on_progress: Called after each run and each training step.
 
     Raises:
@@ -107,7 +114,7 @@ def evolve(
     while True:
         number = len(history.rounds()) + 1
         tell = on_progress or _silent
-        current = _round(home, number, suite, practice, config, lambda at: tell(number, at))  # noqa: B023
+        current = _round(home, number, suite, practice, config, earlier, lambda at: tell(number, at))  # noqa: B023
         history.add(current)
         made.append(current)
         refused = 0 if current.promoted else refused + 1
@@ -155,6 +162,7 @@ def _round(
     suite: Suite,
     practice: Suite,
     config: EvolveConfig,
+    earlier: Earlier | None,
     tell: Callable[[SampleProgress | FinetuneProgress], None],
 ) -> Round:
     began = time.monotonic()
@@ -165,7 +173,7 @@ def _round(
     found = sample_suite(practice, model=model, home=home, config=sampling, jobs=jobs, on_sample=tell)
     result, reason = None, found.sentence
     if any(goal.verified for goal in found.goals) and found.pass_at_k > found.pass_at_1:
-        result = _tuned(home, suite, practice, config, tell)
+        result = _tuned(home, suite, practice, config, earlier, tell)
         reason = result.reason
     return _told(number, model, found, result, reason, time.monotonic() - began)
 
@@ -175,6 +183,7 @@ def _tuned(
     suite: Suite,
     practice: Suite,
     config: EvolveConfig,
+    earlier: Earlier | None,
     tell: Callable[[SampleProgress | FinetuneProgress], None],
 ) -> FinetuneResult:
     """Learn from the verified runs of all rounds so far."""
@@ -187,7 +196,7 @@ def _tuned(
             "gate": config.tuning.gate.model_copy(update={"complete": False}),
         }
     )
-    return finetune(home, suite=measure, config=tuning, on_progress=tell)
+    return finetune(home, suite=measure, config=tuning, earlier=earlier, on_progress=tell)
 
 
 def _told(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,13 +26,12 @@ from autoagent.training.dataset import (
     Dataset,
     DatasetConfig,
     DataSheet,
-    Example,
     build_dataset,
     left_out,
     pairs,
 )
 from autoagent.training.examples import REPLAYED
-from autoagent.training.forgetting import is_embedded_line
+from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
 from autoagent.training.jobs import Job, one_at_a_time, put, with_replay, work
 from autoagent.training.learning import How
@@ -42,7 +41,6 @@ from autoagent.training.sft import CURVES, FinetuneProgress, OnProgress, Stage, 
 from autoagent.trajectory import Data, Trajectory
 
 OTHER_TOKENIZER = "came from a model with another or an unknown tokenizer"
-Replay = Callable[[Path, int, int], Sequence[Example]]  # of a model's folder, so many tokens, with this seed
 
 
 class FinetuneConfig(How):
@@ -93,7 +91,7 @@ def finetune(
     base: str | None = None,
     suite: SuiteSource | None,
     config: FinetuneConfig | None = None,
-    replay: Replay | None = None,
+    earlier: Earlier | None = None,
     on_progress: OnProgress | None = None,
 ) -> FinetuneResult:
     """Train a copy of a version on the project's verified runs; put it in use if the gate finds it better.
@@ -103,8 +101,8 @@ def finetune(
         base: Version, folder or hub id to start from; by default the version in use.
         suite: Held-out tasks for the gate, or a generator of them; without it the new version is only kept.
         config: What to learn from, and how.
-        replay: Makes examples of earlier training; by default, where the model descends from the embedded
-            one, fresh demonstrations of its expert.
+        earlier: What is known of the training of models that descend from the embedded one: data to mix in,
+            and goals and data that show what was forgotten. ``autoagent.nano.earlier`` is it.
         on_progress: Called after each training step and each task of the gate.
 
     Raises:
@@ -116,10 +114,10 @@ def finetune(
     began = time.monotonic()
     with one_at_a_time(home) as trainings:
         start = _start(Versions(home), base)
-        tuning = _Tuning(Versions(home), start, config, on_progress or _silent)
+        tuning = _Tuning(Versions(home), start, config, on_progress or _silent, earlier)
         if suite is not None:
             tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
-        data = tuning.dataset(_selected(home, config.selection), replay)
+        data = tuning.dataset(_selected(home, config.selection))
         job = put(trainings, start.folder, data, How(**{name: getattr(config, name) for name in _HOW}))
         version, trained = tuning.make(job)
         report = None if suite is None else tuning.gate(version.name, suite)
@@ -191,8 +189,9 @@ class _Tuning:
     start: _Base
     config: FinetuneConfig
     tell: OnProgress
+    earlier: Earlier | None
 
-    def dataset(self, selected: Selected, replay: Replay | None) -> Dataset:
+    def dataset(self, selected: Selected) -> Dataset:
         """The runs whose ids mean the same to this model, as examples."""
         method = self.config.learning.method
         alike = _alike(self.start.folder, self.versions)
@@ -215,20 +214,13 @@ class _Tuning:
         )
         _need(data, method, len(selected.positives))
         data = replace(data, sheet=data.sheet.model_copy(update={"solved": selected.solved}))
-        made = replay or self._replay()
-        if method != "sft" or made is None or not self.config.replay:
+        share, known = self.config.replay, self.earlier
+        if method != "sft" or not share or known is None:
             return data
-        share = self.config.replay
-        tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
-        return with_replay(data, tuple(made(self.start.folder, tokens, self.config.seed)))
-
-    def _replay(self) -> Replay | None:
-        """What makes data like those of earlier training, for a model whose training is known here."""
         if not is_embedded_line(self.versions, self.start.name):
-            return None
-        from autoagent.nano.rehearsal import rehearsal
-
-        return rehearsal
+            return data
+        tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
+        return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
 
     def make(self, job: Job) -> tuple[Version, Trained]:
         """The version that comes of a job; where it was made before, that one."""
@@ -285,6 +277,7 @@ class _Tuning:
             on_result=show,
             forgetting="auto" if self.config.elsewhere else None,
             sample="auto" if self.config.elsewhere else (),
+            earlier=self.earlier,
             jobs=self.config.jobs,
         )
         self.versions.judge(

@@ -17,9 +17,6 @@ from autoagent.training.gate_rules import LossChange
 if TYPE_CHECKING:
     from autoagent.models.engine import Engine
 
-SAMPLE = 128  # demonstrations: about 80,000 tokens, seconds on two cores
-_SAMPLE_SEED = "gate sample"  # no training data are made with it
-_ENOUGH = 500  # tasks the builtin suite surely has, whatever families are left out
 _PROBE = (3, 1, 4, 1, 5, 9, 2, 6)  # any ids; every vocabulary has them
 
 
@@ -32,6 +29,14 @@ class Sampled(Protocol):
     def mask(self) -> Sequence[int]: ...
 
 
+class Earlier(Protocol):
+    """What is known of the training of the embedded model's line: ``autoagent.nano.earlier``."""
+
+    def replay(self, folder: Path, tokens: int, seed: int) -> Sequence[Example]: ...
+    def other_goals(self, target: Suite, *, seed: int, at_least: int) -> Suite | None: ...
+    def demonstration_sample(self, folder: Path) -> Sequence[Example]: ...
+
+
 def is_embedded_line(versions: Versions, name: str) -> bool:
     """Whether a version is the embedded model, or was trained from it over any number of steps."""
     known = {version.name: version.parent for version in versions.list()}
@@ -41,37 +46,6 @@ def is_embedded_line(versions: Versions, name: str) -> bool:
             break
         at = known.get(at)
     return at == EMBEDDED
-
-
-def other_goals(target: Suite, *, seed: int, at_least: int) -> Suite | None:
-    """The builtin suite without the families of ``target``; None when that leaves nothing.
-
-    Args:
-        target: What the new version was to become better at.
-        seed: Of the tasks; no training data may use it.
-        at_least: How many tasks are wanted, if all families were left.
-    """
-    from autoagent.nano.suites import builtin
-
-    known = {task.family for task in target.tasks}
-    tasks = builtin(seed, scale=max(1.0, at_least / _ENOUGH)).tasks
-    others = tuple(task for task in tasks if task.family not in known)
-    return Suite("builtin, other families", others) if others else None
-
-
-def demonstration_sample(folder: Path, *, count: int = SAMPLE) -> tuple[Example, ...]:
-    """Demonstrations of the expert as the embedded model was trained on them; the same ones each time.
-
-    Args:
-        folder: Of a model of the embedded line, for its tokenizer and template.
-        count: How many.
-    """
-    from autoagent.nano.data import as_text, demonstrations, encode
-    from autoagent.nano.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer(folder)
-    encoded = (encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(_SAMPLE_SEED, count))
-    return tuple(Example(ids=tuple(ids), mask=tuple(mask), run_id="", goal="") for ids, mask in encoded)
 
 
 def loss_change(old: Model, new: Model, sample: Sequence[Sampled], *, what: str = "sample") -> LossChange:

@@ -23,12 +23,11 @@ from autoagent.models.protocol import Model
 from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.training.forgetting import (
+    Earlier,
     Sampled,
     alike,
-    demonstration_sample,
     is_embedded_line,
     loss_change,
-    other_goals,
     without_numbers,
 )
 from autoagent.training.gate_goals import (
@@ -142,6 +141,7 @@ def gate_versions(
     on_result: OnResult | None = None,
     forgetting: SuiteSource | Auto | None = "auto",
     sample: Sequence[Sampled] | Auto = "auto",
+    earlier: Earlier | None = None,
     jobs: int | None = 1,
 ) -> GateReport:
     """Gate versions by name, ``(old, new)``, on goals that neither they nor their ancestors trained on.
@@ -159,6 +159,7 @@ def gate_versions(
         on_result: As of :func:`gate`.
         forgetting: Other tasks, on which new must not be worse; None leaves that out.
         sample: Token sequences whose loss must not rise; an empty one leaves that out.
+        earlier: What is known of the training of the embedded line; without it, ``auto`` is nothing.
         jobs: Runs at a time; None: several for a small model (:func:`jobs_for`).
 
     Raises:
@@ -176,8 +177,10 @@ def gate_versions(
         trained=trained_goals(versions, *names),
         config=config,
         on_result=on_result,
-        forgetting=_others(versions, names[1], target, config) if forgetting == "auto" else forgetting,
-        sample=_sample(versions, names) if sample == "auto" else sample,
+        forgetting=_others(versions, names[1], target, config, earlier)
+        if forgetting == "auto"
+        else forgetting,
+        sample=_sample(versions, names, earlier) if sample == "auto" else sample,
         jobs=many,
     )
     measured = (report.comparison.old, report.comparison.new)
@@ -209,20 +212,22 @@ def _hash_on_disk(versions: Versions, name: str) -> str:
     return fingerprint(folder, prompts=prompt_hash(folder), fresh=True)
 
 
-def _others(versions: Versions, name: str, target: Suite, config: GateConfig) -> Suite | None:
+def _others(
+    versions: Versions, name: str, target: Suite, config: GateConfig, earlier: Earlier | None
+) -> Suite | None:
     """What a version is tried on, beside what it learned, when nobody says."""
-    if not is_embedded_line(versions, name):
+    if earlier is None or not is_embedded_line(versions, name):
         return None
-    others = other_goals(target, seed=config.seed, at_least=config.other_tasks)
+    others = earlier.other_goals(target, seed=config.seed, at_least=config.other_tasks)
     return others if others is not None and len(others.tasks) >= FEWEST else None
 
 
-def _sample(versions: Versions, names: tuple[str, str]) -> Sequence[Sampled]:
+def _sample(versions: Versions, names: tuple[str, str], earlier: Earlier | None) -> Sequence[Sampled]:
     """What the loss is measured on when nobody says."""
     old, new = (Path(versions.resolve(name)) for name in names)
-    if not is_embedded_line(versions, names[1]) or not alike(old, new):
+    if earlier is None or not is_embedded_line(versions, names[1]) or not alike(old, new):
         return ()
-    return demonstration_sample(new)
+    return earlier.demonstration_sample(new)
 
 
 @dataclass

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from autoagent.errors import ToolError, UsageError
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
+from autoagent.training.forgetting import Earlier
 from autoagent.training.gate import SuiteSource
 
 
 def finetune_service(
-    home: Path, suite: SuiteSource | None, config: FinetuneConfig | None = None
+    home: Path,
+    suite: SuiteSource | None,
+    config: FinetuneConfig | None = None,
+    earlier: Earlier | None = None,
 ) -> Callable[..., str]:
     """A service for ``Agent(services={"finetune": ...})``.
 
@@ -21,7 +25,7 @@ def finetune_service(
     def service(note: str = "") -> str:
         chosen = (config or FinetuneConfig()).model_copy(update={"note": note})
         try:
-            return told(finetune(home, suite=suite, config=chosen))
+            return told(finetune(home, suite=suite, config=chosen, earlier=earlier))
         except UsageError as problem:
             raise ToolError(str(problem)) from problem
 

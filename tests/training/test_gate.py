@@ -29,9 +29,10 @@ from autoagent.models.protocol import Expect, Json
 from autoagent.models.scripted import Line, ScriptedModel
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import WEIGHTS, Versions
+from autoagent.nano.earlier import demonstration_sample, other_goals
 from autoagent.prompts import prompt_hash
 from autoagent.training.dataset import Example, goal_hash
-from autoagent.training.forgetting import demonstration_sample, is_embedded_line, loss_change, other_goals
+from autoagent.training.forgetting import is_embedded_line, loss_change
 from autoagent.training.gate import (
     GateConfig,
     GateReport,
