@@ -229,7 +229,7 @@ def test_a_checkpoint_without_the_newer_fields_is_gone_on_with(tmp_path: Path) -
 LAUNCHED = """
 import sys
 import torch
-from test_trainer import both
+from test_trainer_limits import both
 from autoagent.training.parallel import launched
 with launched(expected=2) as group:
     assert group.size == 2
