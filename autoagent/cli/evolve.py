@@ -15,7 +15,7 @@ from autoagent.cli import console
 from autoagent.cli.eval_suites import find_suite
 from autoagent.cli.evals import need_report
 from autoagent.cli.exits import Exit
-from autoagent.cli.finetune import GATE, TRAINING, Method, given, progress_line
+from autoagent.cli.finetune import TrainingOptions, checked, given, progress_line
 from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.names import named
 from autoagent.cli.options import Option, ReportFormat, takes
@@ -34,7 +34,7 @@ _PRACTICE: dict[str, Any] = {"rich_help_panel": "Runs"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvolveOptions:
+class EvolveOptions(TrainingOptions):
     """What ``autoagent evolve`` is told. None: the default."""
 
     suite: Annotated[
@@ -61,21 +61,6 @@ class EvolveOptions:
     jobs: Annotated[
         int | None, Option("--jobs", "-j", min=1, max=256, help="Runs at a time.", **_PRACTICE)
     ] = None
-    method: Annotated[
-        Method, Option(help="sft: do like verified runs; dpo, kto: and unlike refuted ones.", **TRAINING)
-    ] = Method.SFT
-    weights: Annotated[
-        str | None, Option(metavar="full|last:N|lora|qlora", help="Which weights are trained.", **TRAINING)
-    ] = None
-    epochs: Annotated[int | None, Option(min=1, help="Passes over the verified runs.", **TRAINING)] = None
-    lr: Annotated[float | None, Option(min=1e-9, help="Peak learning rate.", **TRAINING)] = None
-    replay: Annotated[
-        float | None, Option(min=0, max=0.95, help="Share of tokens from earlier training.", **TRAINING)
-    ] = None
-    seed: Annotated[int | None, Option(min=0, help="Seed of sampling and training.", **TRAINING)] = None
-    gate_tasks: Annotated[int | None, Option(min=1, help="At most so many goals are compared.", **GATE)] = (
-        None
-    )
     report: Annotated[
         Path | None,
         Option("--report", metavar="FILE.html|FILE.json", parser=named, help="Write all rounds here."),
@@ -94,21 +79,8 @@ class EvolveOptions:
 
         sampling = given(samples=self.samples, enough=self.enough, temperature=self.temperature)
         sampling |= given(minutes=self.sampling_minutes, seed=self.seed, limits=limits)
-        adapter = given(what=self.weights)
-        tuning = given(epochs=self.epochs, learning_rate=self.lr, replay=self.replay, seed=self.seed)
-        return EvolveConfig.model_validate(
-            {
-                "rounds": self.rounds,
-                "minutes": self.minutes,
-                "jobs": self.jobs,
-                "sampling": sampling,
-                "tuning": {
-                    **tuning,
-                    "learning": {"method": self.method.value, "adapter": adapter},
-                    "gate": {"limits": limits, **given(tasks=self.gate_tasks)},
-                },
-            }
-        )
+        rounds = {"rounds": self.rounds, "minutes": self.minutes, "jobs": self.jobs}
+        return checked(EvolveConfig, {**rounds, "sampling": sampling, "tuning": self.training(limits)})
 
 
 @takes(EvolveOptions)

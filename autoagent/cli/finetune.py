@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
 from autoagent.cli.streams import json_line, only_results
+from autoagent.config import Settings
 from autoagent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from autoagent.training.finetune import FinetuneConfig, FinetuneResult
     from autoagent.training.sft import FinetuneProgress
 
+Config = TypeVar("Config", bound=Settings)
 _STAGES = {
     "train": "training",
     "gate old": "measuring the old model",
@@ -50,7 +53,46 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions:
+class TrainingOptions:
+    """What the commands that train share: how it is learned, and how it is measured."""
+
+    method: Annotated[
+        Method, Option(help="sft: do like verified runs; dpo, kto: and unlike refuted ones.", **TRAINING)
+    ] = Method.SFT
+    weights: Annotated[
+        str | None, Option(metavar="full|last:N|lora|qlora", help="Which weights are trained.", **TRAINING)
+    ] = None
+    rank: Annotated[int | None, Option(min=1, help="Rank of the adapters of lora.", **TRAINING)] = None
+    epochs: Annotated[int | None, Option(min=1, help="Passes over the verified runs.", **TRAINING)] = None
+    lr: Annotated[float | None, Option(min=1e-9, help="Peak learning rate.", **TRAINING)] = None
+    weight_decay: Annotated[float | None, Option(min=0, help="Pull of the weights to 0.", **TRAINING)] = None
+    dropout: Annotated[float | None, Option(min=0, max=0.9, help="Share dropped.", **TRAINING)] = None
+    patience: Annotated[
+        int | None,
+        Option(min=0, help="Stop after so many measurements without a better loss.", **TRAINING),
+    ] = None
+    replay: Annotated[
+        float | None, Option(min=0, max=0.95, help="Share of tokens from earlier training.", **TRAINING)
+    ] = None
+    seed: Annotated[int | None, Option(min=0, help="Seed of all that is drawn.", **TRAINING)] = None
+    gate_tasks: Annotated[int | None, Option(min=1, help="At most so many goals are compared.", **GATE)] = (
+        None
+    )
+
+    def training(self, limits: Limits) -> dict[str, Any]:
+        """The settings of a training by name; ``limits`` are the budgets of each run of the gate."""
+        adapter = given(what=self.weights, rank=self.rank, dropout=self.dropout)
+        learning = given(weight_decay=self.weight_decay, patience=self.patience)
+        own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
+        return {
+            **own,
+            "learning": {"method": self.method.value, "adapter": adapter, **learning},
+            "gate": {"limits": limits, **given(tasks=self.gate_tasks)},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(TrainingOptions):
     """What ``autoagent finetune`` is told. None: the default of the training."""
 
     suite: Annotated[
@@ -86,28 +128,6 @@ class FinetuneOptions:
             **RUNS,
         ),
     ] = field(default_factory=list)
-    method: Annotated[
-        Method, Option(help="sft: do like verified runs; dpo, kto: and unlike refuted ones.", **TRAINING)
-    ] = Method.SFT
-    weights: Annotated[
-        str | None, Option(metavar="full|last:N|lora|qlora", help="Which weights are trained.", **TRAINING)
-    ] = None
-    rank: Annotated[int | None, Option(min=1, help="Rank of the adapters of lora.", **TRAINING)] = None
-    epochs: Annotated[int | None, Option(min=1, help="Passes over the verified runs.", **TRAINING)] = None
-    lr: Annotated[float | None, Option(min=1e-9, help="Peak learning rate.", **TRAINING)] = None
-    weight_decay: Annotated[float | None, Option(min=0, help="Pull of the weights to 0.", **TRAINING)] = None
-    dropout: Annotated[float | None, Option(min=0, max=0.9, help="Share dropped.", **TRAINING)] = None
-    patience: Annotated[
-        int | None,
-        Option(min=0, help="Stop after so many measurements without a better loss.", **TRAINING),
-    ] = None
-    replay: Annotated[
-        float | None, Option(min=0, max=0.95, help="Share of tokens from earlier training.", **TRAINING)
-    ] = None
-    seed: Annotated[int | None, Option(min=0, help="Seed of the order of the examples.", **TRAINING)] = None
-    gate_tasks: Annotated[int | None, Option(min=1, help="At most so many goals are compared.", **GATE)] = (
-        None
-    )
     note: Annotated[str, Option(help="Kept with the new version.")] = ""
     output_format: Annotated[ReportFormat, Option("--output-format", help="What stdout gets.")] = (
         ReportFormat.TEXT
@@ -121,30 +141,28 @@ class FinetuneOptions:
         """
         from autoagent.training.finetune import FinetuneConfig
 
-        adapter = given(what=self.weights, rank=self.rank, dropout=self.dropout)
-        learning = given(weight_decay=self.weight_decay, patience=self.patience)
         selection = given(since=self.since, until=self.until)
         selection |= {"runs": self.runs, "tags": self.tag, "models": self.made_by, "suite": self.from_suite}
-        own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
-        try:
-            return FinetuneConfig.model_validate(
-                {
-                    **own,
-                    "note": self.note,
-                    "outside": self.data,
-                    "learning": {"method": self.method.value, "adapter": adapter, **learning},
-                    "selection": selection,
-                    "gate": {"limits": limits, **given(tasks=self.gate_tasks)},
-                }
-            )
-        except ValidationError as problem:
-            wrong = problem.errors()[0]
-            raise UsageError(f"{wrong['input']}: {wrong['msg'].removeprefix('Value error, ')}") from None
+        own = {"note": self.note, "outside": self.data, "selection": selection}
+        return checked(FinetuneConfig, {**self.training(limits), **own})
 
 
 def given(**values: Any) -> dict[str, Any]:
     """Those that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Settings made of what was given.
+
+    Raises:
+        UsageError: a value cannot be; one line says which.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as problem:
+        wrong = problem.errors()[0]
+        raise UsageError(f"{wrong['input']}: {wrong['msg'].removeprefix('Value error, ')}") from None
 
 
 @takes(FinetuneOptions)
@@ -155,7 +173,6 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
     """
     from autoagent.nano import earlier
     from autoagent.training.finetune import finetune as learn
-    from autoagent.training.jobs import Stopped
 
     parts = parts_of(ctx)
     suite, config = find_suite(options.suite), options.config(parts.limits)
@@ -171,8 +188,8 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
                 earlier=earlier,
                 on_progress=lambda progress: _show(progress, screen),
             )
-    except Stopped:
-        console.err().print("stopped; the same command goes on from its checkpoint", style="yellow")
+    except KeyboardInterrupt:
+        console.err().print("stopped; the same command goes on with what was done", style="yellow")
         raise
     if as_text:
         _print(result, console.out())

@@ -88,6 +88,23 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
     )
 
 
+@pytest.mark.parametrize("command", [("finetune", "--suite", "suite.toml"), ("evolve", "suite.toml")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--weights", "most"), "most: give full, last:N (like last:2), lora or qlora"),
+        (("--epochs", "0"), "--epochs"),
+        (("--method", "magic"), "--method"),
+    ],
+)
+def test_a_training_that_cannot_be_is_one_line(
+    cli: Cli, command: tuple[str, ...], options: tuple[str, ...], words: str
+) -> None:
+    done = cli(*command, *options)
+    assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
+    assert words in done.err
+
+
 def test_a_suite_that_says_nonsense_is_one_line(cli: Cli, workspace: Path) -> None:
     (workspace / "suite.toml").write_text("[[task]]\ngaol = 'x'\n", encoding="utf-8")
     done = cli("eval", "suite.toml")
