@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from autoagent.cli.eval_suites import Tasks
     from autoagent.evals import Comparison, Report, SuiteRun
 
-_SMALL = 64 * 2**20  # bytes of weights; several copies of a larger model are loaded only when asked for
-_MOST_JOBS = 8  # when nobody says how many
-_WORTH = 40  # runs that pay for the start of another process
-
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions:
@@ -206,16 +202,12 @@ def _measure(
 
 def _jobs_for(parts: Parts, name: str, runs: int) -> int:
     """How many runs at a time, when nobody says: several for a small model on the CPU."""
-    from autoagent.models.needs import cores
+    from autoagent.evals.parallel import jobs_for
     from autoagent.models.versions import Versions
 
     if parts.load is not None or _is_remote(name) or parts.settings.device not in ("auto", "cpu"):
         return 1
-    source = Versions(parts.home).resolve(name)
-    weights = source.glob("*.safetensors") if isinstance(source, Path) else None
-    if weights is None or sum(each.stat().st_size for each in weights) > _SMALL:
-        return 1
-    return max(1, min(cores(), _MOST_JOBS, runs // _WORTH))
+    return jobs_for(Versions(parts.home).resolve(name), runs)
 
 
 def _found(runs: Sequence[SuiteRun]) -> Found:

@@ -15,7 +15,26 @@ from autoagent.evals.runner import scratch
 from autoagent.evals.suite import Suite
 from autoagent.evals.workers import Done, Job, Loader, Outcomes, Place, in_processes, in_threads, in_turn
 from autoagent.models.load import REMOTE, load_model
+from autoagent.models.needs import cores
 from autoagent.models.protocol import Model
+
+_SMALL = 64 * 2**20  # bytes of weights; several copies of a larger model are loaded only when asked for
+_MOST_JOBS = 8  # when nobody says how many
+_WORTH = 40  # runs that pay for the start of another process
+
+
+def jobs_for(source: Path | str, runs: int) -> int:
+    """How many processes pay for so many runs of a model on the CPU: several for a small one, else one.
+
+    Args:
+        source: Its folder, or a hub id. An adapter counts as large: its base may be.
+        runs: How many there are to be made.
+    """
+    if not isinstance(source, Path) or (source / "adapter_config.json").exists():
+        return 1
+    if sum(each.stat().st_size for each in source.glob("*.safetensors")) > _SMALL:
+        return 1
+    return max(1, min(cores(), _MOST_JOBS, runs // _WORTH))
 
 
 class SuiteRun:

@@ -21,7 +21,7 @@ from autoagent.models.grammar import Grammars
 from autoagent.models.parsing import split_calls, split_own, split_reasoning
 from autoagent.models.protocol import Calls, Expect, Json, Text, ToolSchema
 from autoagent.models.thinking import Thinking, Walk
-from autoagent.models.vocabulary import Vocabulary, special_ids
+from autoagent.models.vocabulary import Vocabulary, control_tokens, disarmed
 from autoagent.models.writing import Writing
 from autoagent.trajectory import Counts, Message, Reply, ToolCall
 
@@ -40,8 +40,7 @@ class LocalModel:
     ) -> None:
         self.engine, self.version, self.folder = engine, version, engine.folder
         self.window = min(window or engine.window, engine.window)
-        names = engine.tokenizer.convert_ids_to_tokens(sorted(special_ids(engine.tokenizer)))
-        self._control = [str(name) for name in names if len(str(name)) > 1]
+        self._control = control_tokens(engine.tokenizer)
         self.audit: Audit = audit(engine.tokenizer, _stops(engine), thinking=thinking)
         self.vocabulary = Vocabulary(
             engine.tokenizer, engine.width, self.audit.ends, self.audit.marks, self.audit.thought
@@ -100,10 +99,7 @@ class LocalModel:
     def disarmed(self, value: Any) -> Any:
         """The same text, object or list without control tokens."""
         if isinstance(value, str):
-            for mark in self._control:
-                if mark in value:
-                    value = value.replace(mark, f"{mark[0]}\u2060{mark[1:]}")  # a word joiner: invisible
-            return value
+            return disarmed(value, self._control)
         if isinstance(value, dict):
             return {self.disarmed(key): self.disarmed(inner) for key, inner in value.items()}
         return [self.disarmed(inner) for inner in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,20 @@ class Vocabulary:
             (ids(b"}", b"]"), [ids(b",")]),
             (np.array(ends), [openings, quotes, ids(b"}"), ids(b",")]),
         ]
+
+
+def control_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """The control tokens as text; one of a single sign is left to be that sign."""
+    names = map(str, tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer))))
+    return tuple(name for name in names if len(name) > 1)
+
+
+def disarmed(text: str, control: Iterable[str]) -> str:
+    """The same text, in which nothing is read as one of these control tokens any more."""
+    for token in control:
+        if token in text:
+            text = text.replace(token, f"{token[0]}\u2060{token[1:]}")  # a word joiner: invisible
+    return text
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:

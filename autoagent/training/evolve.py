@@ -16,12 +16,12 @@ from pydantic import Field, ValidationError
 from autoagent.config import Settings
 from autoagent.errors import StoreError, UsageError
 from autoagent.evals import Suite
+from autoagent.evals.parallel import jobs_for
 from autoagent.models import disk
 from autoagent.models.versions import Versions
 from autoagent.training.examples import goal_hash
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
 from autoagent.training.forgetting import Earlier
-from autoagent.training.gate import jobs_for
 from autoagent.training.gate_goals import TRAIN
 from autoagent.training.sampling import SampleProgress, SampleReport, SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
@@ -168,7 +168,7 @@ def _round(
     began = time.monotonic()
     versions = Versions(home)
     model = versions.current()
-    jobs = config.jobs or jobs_for(versions, model, len(practice.tasks))
+    jobs = config.jobs or jobs_for(versions.resolve(model), len(practice.tasks))
     sampling = config.sampling.model_copy(update={"seed": config.sampling.seed + number})
     found = sample_suite(practice, model=model, home=home, config=sampling, jobs=jobs, on_sample=tell)
     result, reason = None, found.sentence

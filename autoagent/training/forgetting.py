@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from autoagent.errors import UsageError
 from autoagent.evals import Suite
+from autoagent.models.lineage import ancestors
 from autoagent.models.protocol import Model
 from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.training.dataset import Example
@@ -39,13 +40,9 @@ class Earlier(Protocol):
 
 def is_embedded_line(versions: Versions, name: str) -> bool:
     """Whether a version is the embedded model, or was trained from it over any number of steps."""
-    known = {version.name: version.parent for version in versions.list()}
-    at: str | None = name
-    for _ in range(len(known) + 1):
-        if at == EMBEDDED or at is None:
-            break
-        at = known.get(at)
-    return at == EMBEDDED
+    named = next((version for version in versions.list() if version.name == name), None)
+    first = ([named] if named else []) + list(ancestors(versions, name))
+    return name == EMBEDDED or (bool(first) and first[-1].parent == EMBEDDED)
 
 
 def loss_change(old: Model, new: Model, sample: Sequence[Sampled], *, what: str = "sample") -> LossChange:

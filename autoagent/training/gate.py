@@ -17,8 +17,8 @@ from typing import Literal
 
 from autoagent.errors import ModelError
 from autoagent.evals import Report, Suite, SuiteRun, TaskResult, summarize
+from autoagent.evals.parallel import jobs_for
 from autoagent.models.fingerprint import fingerprint
-from autoagent.models.needs import cores
 from autoagent.models.protocol import Model
 from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.prompts import prompt_hash
@@ -55,7 +55,6 @@ __all__ = [
     "gate",
     "gate_versions",
     "held_out",
-    "jobs_for",
     "need_no_leak",
     "trained_goals",
 ]
@@ -64,10 +63,6 @@ Loader = Callable[[], Model]  # for several processes one that can be pickled
 # Whose run ("old", "new", "old elsewhere" or "new elsewhere"), its number from 1, of how many, how it went.
 OnResult = Callable[[str, int, int, TaskResult], None]
 Auto = Literal["auto"]
-
-_SMALL = 64 * 2**20  # bytes of weights; of a larger model one copy is enough
-_MOST_JOBS = 8
-_WORTH = 40  # runs that pay for the start of another process
 
 
 def gate(
@@ -160,7 +155,7 @@ def gate_versions(
         forgetting: Other tasks, on which new must not be worse; None leaves that out.
         sample: Token sequences whose loss must not rise; an empty one leaves that out.
         earlier: What is known of the training of the embedded line; without it, ``auto`` is nothing.
-        jobs: Runs at a time; None: several for a small model (:func:`jobs_for`).
+        jobs: Runs at a time; None: several for a small model (:func:`autoagent.evals.parallel.jobs_for`).
 
     Raises:
         ModelError: the files of a version are not those that were measured.
@@ -169,7 +164,7 @@ def gate_versions(
     config = config or GateConfig()
     before = [_hash_on_disk(versions, name) for name in names]
     target = suite if isinstance(suite, Suite) else suite(config.seed)
-    many = jobs_for(versions, names[1], config.tasks * config.seeds) if jobs is None else jobs
+    many = jobs_for(versions.resolve(names[1]), config.tasks * config.seeds) if jobs is None else jobs
     report = gate(
         partial(load, names[0]),
         partial(load, names[1]),
@@ -188,16 +183,6 @@ def gate_versions(
         if not first == seen == _hash_on_disk(versions, name):
             raise ModelError(f"the files of {name} changed while the gate measured it: nothing was promoted")
     return report.model_copy(update={"names": names})
-
-
-def jobs_for(versions: Versions, name: str, runs: int) -> int:
-    """How many processes pay for so many runs of a version: several for a small one, one for a large one."""
-    source = versions.resolve(name)
-    if not isinstance(source, Path) or (source / "adapter_config.json").exists():  # its base may be large
-        return 1
-    if sum(each.stat().st_size for each in source.glob("*.safetensors")) > _SMALL:
-        return 1
-    return max(1, min(cores(), _MOST_JOBS, runs // _WORTH))
 
 
 def _hash_on_disk(versions: Versions, name: str) -> str:

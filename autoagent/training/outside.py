@@ -28,7 +28,6 @@ FAILED = "from outside were no success, as they say themselves"
 LONG = f"from outside {TOO_LONG}"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 T = TypeVar("T")
-_JOINER = "\u2060"  # invisible; as in LocalModel.disarmed
 
 
 class OutsideConfig(Settings):
@@ -144,7 +143,7 @@ class ChatWriter:
 
     def __init__(self, tokenizer: Any, stops: Sequence[int] = ()) -> None:
         from autoagent.models.chat import audit
-        from autoagent.models.vocabulary import Vocabulary, special_ids
+        from autoagent.models.vocabulary import Vocabulary, control_tokens
 
         end = tokenizer.eos_token_id
         self._tokenizer, self._now = tokenizer, datetime.now()
@@ -152,8 +151,7 @@ class ChatWriter:
         ends, marks = self._audit.ends, self._audit.marks
         self._vocabulary = Vocabulary(tokenizer, len(tokenizer), ends, marks)
         self._ends = [str(name) for name in tokenizer.convert_ids_to_tokens(list(ends))]
-        names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
-        self._control = tuple(str(name) for name in names if len(str(name)) > 1)
+        self._control = control_tokens(tokenizer)
 
     def examples(self, chat: Chat, source: str = "") -> list[Example]:
         """One example, or one more wherever the template does not extend what it rendered before.
@@ -184,10 +182,9 @@ class ChatWriter:
 
     def _disarmed(self, message: Dict) -> Dict:
         """The message as a session gives it to the template: control tokens in it are ordinary text."""
-        text = str(message["content"])
-        for token in self._control:
-            text = text.replace(token, f"{token[0]}{_JOINER}{token[1:]}")
-        return message | {"content": text}
+        from autoagent.models.vocabulary import disarmed
+
+        return message | {"content": disarmed(str(message["content"]), self._control)}
 
     def _render(self, messages: Sequence[Dict], chat: Chat, *, ask: bool) -> str:
         from autoagent.models.chat import render
