@@ -23,6 +23,7 @@ from autoagent.training.jobs import Job, Stopped, Tell, get, work
 from autoagent.training.sft import FinetuneProgress, Trained
 
 _LOG = "worker.log"
+_STOPPED = 128 + signal.SIGTERM  # exit code: told to stop, a checkpoint is written
 _PATIENCE = 60.0  # seconds for a checkpoint, when it is told to stop
 
 
@@ -43,7 +44,7 @@ def work_apart(job: Job, tell: Tell) -> Trained:
             else:
                 tell(FinetuneProgress(**said))
         process.wait()
-    if process.returncode == -signal.SIGTERM or said_stopped(process.returncode):
+    if process.returncode in (-signal.SIGTERM, _STOPPED):
         raise Stopped
     if refused:
         raise UsageError(refused)
@@ -51,11 +52,6 @@ def work_apart(job: Job, tell: Tell) -> Trained:
     if trained is None:
         raise RuntimeError(_how_it_ended(job.folder, process.returncode))
     return trained
-
-
-def said_stopped(code: int) -> bool:
-    """Whether an exit code says that the process was told to stop."""
-    return code == 128 + signal.SIGTERM
 
 
 @contextmanager
@@ -105,7 +101,7 @@ def main(folder: Path) -> int:
     try:
         work(get(folder), tell)
     except Stopped:
-        return 128 + signal.SIGTERM
+        return _STOPPED
     except AutoagentError as problem:
         _say(said, {"refused": str(problem)})
         return 2

@@ -22,46 +22,10 @@ from torch import nn
 from autoagent.errors import UsageError
 from autoagent.training.batches import Batches, Examples, Shards
 from autoagent.training.mixture import Mixture
-from autoagent.training.parallel import ALONE, Group, gathered
+from autoagent.training.parallel import Group, gathered
 from autoagent.training.trainer import Progress, TrainerConfig, fit
 
-VOCABULARY = 32
-QUICK = {"precision": "fp32", "threads": 1, "device": "cpu"}
-
-
-class Bigram(nn.Module):
-    """A small model with a matrix, an embedding and a norm: logits of the next token from this one."""
-
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(VOCABULARY, width)
-        self.mix = nn.Linear(width, width, bias=False)
-        self.norm = nn.LayerNorm(width)
-        self.lm_head = nn.Linear(width, VOCABULARY, bias=False)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.lm_head(self.norm(self.embed(ids) + self.mix(self.embed(ids))))
-        return logits
-
-
-def model(seed: int = 0, width: int = 16) -> Bigram:
-    torch.manual_seed(seed)
-    return Bigram(width)
-
-
-def counting(seed: int = 0, count: int = 60) -> Examples:
-    """Sequences that count upwards: the next token is certain."""
-    chance = np.random.default_rng(seed)
-    examples = []
-    for _ in range(count):
-        start, length = int(chance.integers(VOCABULARY)), int(chance.integers(10, 150))
-        ids = [(start + step) % VOCABULARY for step in range(length)]
-        examples.append((ids, [1] * length))
-    return Examples(examples)
-
-
-def batches(source: Examples | Shards | None = None, tokens: int = 1024) -> Batches:
-    return Batches(source or counting(), tokens=tokens, seed=1)
+from .bigram import QUICK, batches, even, interrupted_at, model
 
 
 def write_shard(path: Path, first: int, count: int = 4) -> None:
@@ -117,19 +81,6 @@ def test_only_masked_tokens_are_learned() -> None:
     assert batch.tokens == 20
 
 
-class Stop(Exception):
-    """Stands for a crash."""
-
-
-def interrupted_at(step: int, folder: Path, config: TrainerConfig) -> None:
-    def crash(progress: Progress) -> None:
-        if progress.step == step:
-            raise Stop
-
-    with pytest.raises(Stop):
-        fit(model(), batches(), config, on_progress=crash, checkpoint_dir=folder)
-
-
 def test_resumed_training_ends_with_the_very_same_weights(tmp_path: Path) -> None:
     config = TrainerConfig(steps=20, optimizer="muon", checkpoint_seconds=1e-9, **QUICK)
     whole, resumed = model(), model(seed=5)
@@ -166,7 +117,7 @@ def test_a_signal_writes_a_checkpoint_and_ends(number: signal.Signals, tmp_path:
 GROUP = """
 import sys
 from pathlib import Path
-from test_trainer import QUICK, even, model
+from tests.training.bigram import QUICK, even, model
 from autoagent.training.mixture import Mixture
 from autoagent.training.parallel import gathered
 from autoagent.training.trainer import TrainerConfig, fit
@@ -183,7 +134,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("victim", [0, 1])
 def test_kill_9_of_one_process_ends_all(victim: int, tmp_path: Path) -> None:
     (tmp_path / "group.py").write_text(GROUP, encoding="utf-8")
-    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    here = str(Path(__file__).parents[2])
     first = subprocess.Popen(
         [sys.executable, str(tmp_path / "group.py"), str(tmp_path / "run")],
         env=os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
@@ -205,7 +156,7 @@ def test_kill_9_of_one_process_ends_all(victim: int, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from test_trainer import QUICK, batches, model
+from tests.training.bigram import QUICK, batches, model
 from autoagent.training.trainer import TrainerConfig, fit
 config = TrainerConfig(tokens=10**9, checkpoint_seconds=0.01, **QUICK)
 fit(model(), batches(), config, checkpoint_dir=Path(sys.argv[1]))
@@ -213,7 +164,7 @@ fit(model(), batches(), config, checkpoint_dir=Path(sys.argv[1]))
 
 
 def test_survives_kill_9(tmp_path: Path) -> None:
-    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    here = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env=os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
@@ -232,14 +183,6 @@ def test_survives_kill_9(tmp_path: Path) -> None:
     )
     assert seen == []  # more than one token was trained on and remembered
     assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").startswith('{"step": 1,')
-
-
-def even(group: Group = ALONE) -> Batches:
-    """Sequences of one length, so that one process and two cut the same batches; the last has one row."""
-    source = Examples(
-        [([(start + step) % VOCABULARY for step in range(60)], [1] * 60) for start in range(65)]
-    )
-    return Batches(source, tokens=1024, seed=1, group=group)
 
 
 def together(group: Group, folder: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from autoagent.errors import UsageError
-from autoagent.training.batches import Batch, Batches, Examples, Shards
+from autoagent.training.batches import Batch, Batches, Examples
 from autoagent.training.boards import Board
 from autoagent.training.curves import draw_training, read_log
 from autoagent.training.learning import PreferenceConfig
@@ -25,65 +25,7 @@ from autoagent.training.parallel import ALONE, Group, launched
 from autoagent.training.preference import DpoLoss, Pair, PairBatches
 from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
 
-VOCABULARY = 32
-QUICK = {"precision": "fp32", "threads": 1, "device": "cpu"}
-
-
-class Bigram(nn.Module):
-    """A small model with a matrix, an embedding and a norm: logits of the next token from this one."""
-
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(VOCABULARY, width)
-        self.mix = nn.Linear(width, width, bias=False)
-        self.norm = nn.LayerNorm(width)
-        self.lm_head = nn.Linear(width, VOCABULARY, bias=False)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.lm_head(self.norm(self.embed(ids) + self.mix(self.embed(ids))))
-        return logits
-
-
-def model(seed: int = 0, width: int = 16) -> Bigram:
-    torch.manual_seed(seed)
-    return Bigram(width)
-
-
-def counting(seed: int = 0, count: int = 60) -> Examples:
-    """Sequences that count upwards: the next token is certain."""
-    chance = np.random.default_rng(seed)
-    examples = []
-    for _ in range(count):
-        start, length = int(chance.integers(VOCABULARY)), int(chance.integers(10, 150))
-        ids = [(start + step) % VOCABULARY for step in range(length)]
-        examples.append((ids, [1] * length))
-    return Examples(examples)
-
-
-def batches(source: Examples | Shards | None = None, tokens: int = 1024) -> Batches:
-    return Batches(source or counting(), tokens=tokens, seed=1)
-
-
-class Stop(Exception):
-    """Stands for a crash."""
-
-
-def interrupted_at(step: int, folder: Path, config: TrainerConfig) -> None:
-    def crash(progress: Progress) -> None:
-        if progress.step == step:
-            raise Stop
-
-    with pytest.raises(Stop):
-        fit(model(), batches(), config, on_progress=crash, checkpoint_dir=folder)
-
-
-def even(group: Group = ALONE) -> Batches:
-    """Sequences of one length, so that one process and two cut the same batches; the last has one row."""
-    source = Examples(
-        [([(start + step) % VOCABULARY for step in range(60)], [1] * 60) for start in range(65)]
-    )
-    return Batches(source, tokens=1024, seed=1, group=group)
-
+from .bigram import QUICK, VOCABULARY, Bigram, Stop, batches, even, interrupted_at, model
 
 # --- stopping early ---------------------------------------------------------------------------------------
 
@@ -229,7 +171,7 @@ def test_a_checkpoint_without_the_newer_fields_is_gone_on_with(tmp_path: Path) -
 LAUNCHED = """
 import sys
 import torch
-from test_trainer_limits import both
+from tests.training.test_trainer_limits import both
 from autoagent.training.parallel import launched
 with launched(expected=2) as group:
     assert group.size == 2
@@ -256,7 +198,7 @@ def both(group: Group = ALONE) -> list[Bigram]:
 
 def test_torchrun_with_two_processes_trains_what_one_does(tmp_path: Path) -> None:
     (tmp_path / "launched.py").write_text(LAUNCHED, encoding="utf-8")
-    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    here = str(Path(__file__).parents[2])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
