@@ -14,7 +14,7 @@ _OFFSPRING = """
     WITH RECURSIVE family (id) AS (
         SELECT id FROM runs WHERE id = :run
         UNION SELECT runs.id FROM runs JOIN family ON runs.parent = family.id)
-    SELECT id FROM family ORDER BY id"""
+    SELECT runs.id FROM family JOIN runs ON runs.id = family.id ORDER BY runs.seq"""
 
 
 def forget(store: Store, run_ids: Sequence[str]) -> tuple[str, ...]:
