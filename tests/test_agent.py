@@ -180,7 +180,10 @@ def test_only_ones_own_tools_and_how_to_end(new: New) -> None:
 
 def test_services_reach_the_tools_that_name_them(new: New) -> None:
     script = (["train"], call("finetune", note="now"), call("finish", answer="ok"))
-    options = {"services": {"finetune": lambda note: f"trained: {note}"}, "approve": lambda request: True}
+    options = {
+        "services": {"finetune": lambda method, runs, note: f"trained: {note}"},
+        "approve": lambda request: True,
+    }
     run = new(*script, **options).run("Retrain your own model").trajectory
     assert run.steps[1].observations[0].content == "trained: now"
 

@@ -94,14 +94,14 @@ class Parts:
         """What tools may reach that is above them."""
         return {"finetune": self._finetune}
 
-    def _finetune(self, note: str = "") -> str:
+    def _finetune(self, **chosen: str) -> str:
         from autoagent.nano import earlier, suites
         from autoagent.training.finetune import FinetuneConfig
         from autoagent.training.gate import GateConfig
         from autoagent.training.service import finetune_service
 
         config = FinetuneConfig(gate=GateConfig(limits=self.limits))
-        return finetune_service(self.home, suites.builtin, config, earlier)(note=note)
+        return finetune_service(self.home, suites.builtin, config, earlier)(**chosen)
 
     @property
     def limits(self) -> Limits:

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 
 from autoagent.config import Settings
 
+Method = Literal["sft", "dpo", "kto"]
+
 
 class AdapterConfig(Settings):
     """Which weights are trained."""
@@ -73,7 +75,7 @@ class PreferenceConfig(Settings):
 class Learning(Settings):
     """The method and what is common to all of them."""
 
-    method: Literal["sft", "dpo", "kto"] = Field(
+    method: Method = Field(
         default="sft",
         description="sft: imitate good runs; dpo: prefer one of two; kto: prefer good to bad, unpaired.",
     )

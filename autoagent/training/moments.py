@@ -11,6 +11,11 @@ _AGE = re.compile(r"(\d+)\s*(m|min|h|d|w)")
 _UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def is_age(said: str) -> bool:
+    """Whether it is written as a time that has passed, such as 7d."""
+    return _AGE.fullmatch(said.strip().lower()) is not None
+
+
 def moment(said: str | datetime, *, end: bool = False, now: datetime | None = None) -> datetime:
     """The point in time that is meant, with its time zone; without one, it is the machine's.
 
