@@ -101,7 +101,7 @@ def task_agent(task: Task, goal: FollowUp, tools: Sequence[Tool], memory: Memory
     )
 
 
-def _rehearse(note: str = "") -> str:
+def _rehearse(**chosen: str) -> str:
     """In place of training: a task can ask for it, but an evaluation must not change what it measures."""
     return "This is a rehearsal: nothing was trained."
 

@@ -110,7 +110,7 @@ def _work(
         return helped.answer
 
     services: dict[str, Callable[..., object]] = {
-        "finetune": lambda note: _trained(rng),
+        "finetune": lambda **chosen: _trained(rng),
         "ask_user": lambda question: next(answers, ""),
         "delegate": delegate,
     }
