@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoagent.evals.task import Argument, Expected, ToolSpec
 from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split
+from autoagent.nano.families.several import argument_names, blueprints, value_of
 from autoagent.nano.families.vocabulary import (
     ATTRIBUTES,
     ENTITIES,
     LOOK_UP,
     OBJECTS,
     SAME_VERB,
-    SEVERAL,
     VERBS,
 )
 from autoagent.nano.habits import builtin_names
-from autoagent.nano.language import quoted
 from autoagent.nano.words import Words, is_held_out
 
 _DONE = ("[Done|OK|Ready]: {v}", "{v} [done|ok]", "[Done|Ok|Finished].", "{v} is [ready|set|done]")
@@ -194,38 +193,34 @@ def invent_several(make: Maker) -> Invention:
     """A tool with two or three arguments, one of which may be left out."""
     rng, of_tools = make.rng, _words_of_tools(make)
     side = [
-        (about, slots, worded)
-        for about, slots, patterns in SEVERAL
-        if is_held_out(about[0]) == of_tools.held_out and (worded := make.on_side(patterns))
+        (drawn, worded)
+        for drawn in blueprints()
+        if is_held_out(drawn.about[0]) == of_tools.held_out and (worded := make.on_side(drawn.wordings))
     ]
-    descriptions, slots, patterns = rng.choice(side)
-    description = rng.choice(descriptions)
-    values: dict[str, object] = {}
+    drawn, patterns = rng.choice(side)
+    description = rng.choice(drawn.about)
+    names = argument_names(drawn.slots, rng, of_tools)
+    left_out = {slot for slot, kind in drawn.slots.items() if kind.endswith("?") and rng.random() < 0.5}
+    said: dict[str, str] = {}
     given: dict[str, object] = {}
     arguments: dict[str, Argument] = {}
-    names = {slot: _argument(make, slot) for slot, _ in slots}
-    if len(set(names.values())) < len(names):
-        names = {slot: slot for slot, _ in slots}
-    left_out = {slot for slot, kind in slots if kind.endswith("?") and rng.random() < 0.5}
-    for slot, kind in slots:
-        value, argument = _value(make, kind)
-        arguments[names[slot]] = argument
-        values[slot] = quoted(rng, str(value)) if kind.startswith("phrase") else value
+    for slot, kind in drawn.slots.items():
+        value, said[slot], arguments[names[slot]] = value_of(kind, rng, make.words)
         if slot not in left_out:
             given[names[slot]] = value
     order = list(arguments.items())
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
         rng.shuffle(order)
     arguments = dict(order)
     given = {name: given[name] for name in arguments if name in given}
     pattern = rng.choice(patterns)
-    goal = make.phrase(_optional(pattern, left_out), **values)
+    goal = make.phrase(_optional(pattern, left_out), **said)
     if pattern.startswith("{"):
         make.names.append(goal)
     reply = make.phrase(*_DONE, v=next(iter(given.values())))
     words = tuple(word for word in description.split() if word not in ("a", "to", "the", "of"))
     spec = ToolSpec(name=_name(make, words), description=description, arguments=arguments, otherwise=reply)
-    return Invention(spec, goal, Action(spec.name, given), reply, descriptions[0])
+    return Invention(spec, goal, Action(spec.name, given), reply, drawn.about[0])
 
 
 def _optional(pattern: str, left_out: set[str]) -> str:
@@ -238,33 +233,6 @@ def _optional(pattern: str, left_out: set[str]) -> str:
         return "" if set(slots) & left_out else match[1]
 
     return re.sub(r"\[([^\[\]]*)\]", resolve, pattern)
-
-
-_DISHES = "pizza soup burger salad curry pasta sushi steak taco pancake".split()
-
-
-def _value(make: Maker, kind: str) -> tuple[object, Argument]:
-    """A value of a kind, and the argument that takes it."""
-    rng, w = make.rng, make.words
-    optional, kind = kind.endswith("?"), kind.rstrip("?")
-    if kind.startswith("choice:"):
-        choices = tuple(kind.removeprefix("choice:").split("|"))
-        return rng.choice(choices), Argument(type="choice", choices=choices, optional=optional)
-    if kind == "number":
-        return rng.randint(1, 200), Argument(type="number", optional=optional)
-    values: dict[str, Callable[[], object]] = {
-        "name": w.name,
-        "place": w.place,
-        "word": w.word,
-        "thing": w.thing,
-        "date": w.date,
-        "email": w.email,
-        "food": lambda: w.pick(_DISHES),
-        "time": lambda: f"{rng.randrange(24)}:{rng.randrange(60):02d}",
-        "price": lambda: f"{w.decimal():.2f}",
-        "phrase": lambda: w.phrase(2, 6),
-    }
-    return values[kind](), Argument(optional=optional)
 
 
 def _words_of_tools(make: Maker) -> Words:
