@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoagent.agent import Agent, Result
-    from autoagent.config import Conduct, Limits, Sampling
+    from autoagent.config import Conduct, Limits, Safety, Sampling
     from autoagent.errors import AutoagentError, ToolError, UsageError
     from autoagent.goal import Check, Goal, command, expect
     from autoagent.tools import Context, Tool, tool
@@ -28,6 +28,7 @@ __all__ = [
     "Goal",
     "Limits",
     "Result",
+    "Safety",
     "Sampling",
     "Step",
     "Tool",
@@ -51,6 +52,7 @@ _PLACES = {
     "Goal": "goal",
     "Limits": "config",
     "Result": "agent",
+    "Safety": "config",
     "Sampling": "config",
     "Step": "trajectory",
     "Tool": "tools",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoagent import events
@@ -13,12 +16,15 @@ from autoagent.config import Limits
 from autoagent.deadline import Deadline, TimeUp, cut_off
 from autoagent.errors import AutoagentError, Denied, Recoverable, StoreError
 from autoagent.events import Event
+from autoagent.longcall import LongCall
 from autoagent.prompts import Prompts
-from autoagent.security import Policy, preview
+from autoagent.security import Action, Guard, Policy, Secrets, preview
+from autoagent.security.rules import subjects
 from autoagent.tools import Context, Tool, Toolbox
-from autoagent.trajectory import Observation, Permission, ToolCall
+from autoagent.trajectory import Observation, Origin, Permission, ToolCall
 
 CHANGING = frozenset({"write", "execute"})  # effects after which the workspace is not what it was
+KEEPING = frozenset({"plan", "find_tools", "delegate", "save_memory", "recall_memory", "finetune"})
 REPEATABLE = frozenset({"read"})  # calls with no other effect may be repeated
 _OUTWARD = CHANGING | {"network", "train"}  # what a dry run leaves undone
 
@@ -27,7 +33,12 @@ Keep = Callable[[str, str], str]  # a name and a long text; returns where the ag
 
 @dataclass
 class Actor:
-    """Runs the calls of one run. ``denials`` counts refusals that came without a word of advice."""
+    """Runs the calls of one run. ``denials`` counts refusals that came without a word of advice.
+
+    Args:
+        guard: Knows what came from outside, and what the user said.
+        secrets: What no observation may show.
+    """
 
     tools: Toolbox
     context: Context
@@ -37,6 +48,8 @@ class Actor:
     keep: Keep | None = None
     dry_run: bool = False
     deadline: Deadline = field(default_factory=Deadline)
+    guard: Guard = field(default_factory=Guard)
+    secrets: Secrets | None = None
     denials: int = 0
     refused: bool = False  # an effect was refused, and no other action has succeeded since
     child: str = ""  # the run that the call at work has delegated to
@@ -51,7 +64,7 @@ class Actor:
         began = time.monotonic()
         self.child = detail = ""
         self.child_changed = False
-        mutated, permission = False, None
+        mutated, permission, origin = False, None, None
         try:
             tool = self.tools[call.name]
             arguments = tool.validate(call.arguments)
@@ -64,7 +77,8 @@ class Actor:
                 content, ok, detail = self.prompts.render("dry_run"), True, "dry run"
             else:
                 mutated = bool(CHANGING & set(tool.effects))
-                content, ok = self._run(tool, arguments), True
+                origin = self._origin(tool, arguments)
+                content, ok = (yield from self._run(index, tool, arguments)), True
         except TimeUp:
             self.deadline.at = (
                 -math.inf
@@ -76,8 +90,13 @@ class Actor:
             content, ok = str(problem), False
         if ok and call.name not in ("finish", "decline"):
             self.refused = False
+        content = self.secrets.redacted(content) if self.secrets else content
+        origin = self._taken_in(call, content, origin, ok=ok)
+        outside = origin.outside if origin is not None and self._marks else ""
         around = len(self.prompts.render("observation", ok=ok, content=""))
+        around += len(self._spotlighted("", outside)) if outside else 0
         shown, cut, kept = self._shortened(content, f"{index}-{number + 1}.txt", around)
+        shown = self._spotlighted(shown, outside) if outside else shown
         return Observation(
             call=call,
             content=self.prompts.render("observation", ok=ok, content=shown),
@@ -88,7 +107,78 @@ class Actor:
             kept=kept,
             child=self.child,
             permission=permission,
+            origin=origin,
         )
+
+    @property
+    def _marks(self) -> bool:
+        """Whether what is from outside is marked: not for a model that was trained without such marks."""
+        trained = self.prompts.own and self.prompts.layer("outside") == "default"
+        return self.guard.setting != "off" and not trained
+
+    def _origin(self, tool: Tool, arguments: Mapping[str, Any]) -> Origin:
+        """Where the result of a call that is about to be made is from, as far as that is known ahead."""
+        place = next((value for kind, value in subjects(arguments) if kind in ("path", "url")), "")
+        outside = place or tool.name if tool.outside else ""
+        if untrusted := self.guard.reads_untrusted(self._action(tool, arguments)):
+            outside = outside or f"untrusted {untrusted}"
+        return Origin(effects=tool.effects, place=self._hidden(place), outside=self._hidden(outside))
+
+    def _taken_in(self, call: ToolCall, content: str, origin: Origin | None, *, ok: bool) -> Origin | None:
+        """Let the guard know what came back, and add what only the tool at work could tell."""
+        if origin is None:
+            return None
+        flagged = self.guard.flagged()
+        if not (flagged or origin.outside) and (shown := self.guard.shows_untrusted(content)):
+            flagged = f"untrusted {shown}"
+        if flagged and not origin.outside:
+            origin = origin.model_copy(update={"outside": flagged})
+        tool = self.tools[call.name]
+        if "ask" in tool.effects and ok:
+            self.guard.user_says(content)
+        else:
+            outside = (
+                f"{call.name} {origin.outside}" if origin.outside not in ("", call.name) else origin.outside
+            )
+            self.guard.observed(content, outside=outside, structured=ok and tool.structured)
+        return origin
+
+    def remember(self, seen: Observation) -> None:
+        """Let the guard know of a call that was made before the run was interrupted."""
+        known = seen.call.name in self.tools
+        if known and seen.permission is not None and seen.permission.granted:
+            with contextlib.suppress(Recoverable):
+                tool = self.tools[seen.call.name]
+                self.guard.user_allows(self._action(tool, tool.validate(seen.call.arguments)))
+        if seen.origin is None:
+            return
+        if "ask" in seen.origin.effects and seen.ok:
+            self.guard.user_says(seen.content)
+        else:
+            structured = known and seen.ok and self.tools[seen.call.name].structured
+            self.guard.observed(seen.content, outside=seen.origin.outside, structured=structured)
+
+    def _spotlighted(self, content: str, place: str) -> str:
+        """Marked as data, between marks that the content cannot hold."""
+        mark = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:12]
+        while mark in content:
+            mark = hashlib.sha256(mark.encode("ascii")).hexdigest()[:12]
+        return self.prompts.render("outside", place=place, mark=mark, content=content)
+
+    def _action(self, tool: Tool, arguments: Mapping[str, Any]) -> Action:
+        keys, choices = tool.vocabulary
+        return Action(
+            tool=tool.name,
+            effects=tool.effects,
+            arguments=arguments,
+            content=tool.content,
+            keys=keys,
+            choices=choices,
+            sandboxed=tool.name in self.policy.sandboxed,
+        )
+
+    def _hidden(self, text: str) -> str:
+        return self.secrets.redacted(text) if self.secrets else text
 
     def unknown(self, call: ToolCall) -> Observation:
         """For a call that was at work when the run was cut short: nobody knows whether it took effect."""
@@ -108,11 +198,15 @@ class Actor:
             return False
         return set(self.tools[call.name].effects) <= REPEATABLE
 
-    def _run(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
+    def _run(self, index: int, tool: Tool, arguments: Mapping[str, Any]) -> Generator[Event, None, str]:
         left = self.deadline.left
         if left <= 0:
             raise TimeUp
+        if self.secrets and tool.name not in KEEPING and self.secrets.named_in(dict(arguments)):
+            arguments = self.secrets.filled_in(dict(arguments))
         try:
+            if tool.long:
+                return (yield from self._watched(index, tool, arguments))
             if "ask" in tool.effects:
                 with self.deadline.waiting():
                     return tool.carry_out(arguments, self.context)
@@ -123,36 +217,96 @@ class Actor:
         except (StoreError, Recoverable, KeyboardInterrupt, SystemExit, TimeUp):
             raise
         except BaseException as fault:
+            if tool.long and isinstance(fault, GeneratorExit):  # whoever took the events has left
+                raise
             if isinstance(fault, Exception) and not isinstance(fault, (AutoagentError, StopIteration)):
                 raise
             # Meant for a user or for Python itself, but raised by a tool: a fault like any other.
             raise RuntimeError(f"tool {tool.name} raised {type(fault).__name__}: {fault}") from fault
 
+    def _watched(self, index: int, tool: Tool, arguments: Mapping[str, Any]) -> Generator[Event, None, str]:
+        """Run a tool that takes long. A training has its own measure of time, which a person has allowed."""
+        working = LongCall(lambda hear: tool.carry_out(arguments, replace(self.context, heard=hear)))
+        trains = "train" in tool.effects
+        with self.deadline.waiting() if trains else nullcontext():
+            stream = working.events(math.inf if trains else self.deadline.left)
+            try:
+                while True:
+                    told = next(stream)
+                    known = {"step": index, "tool": tool.name, "stage": self._hidden(told.stage)}
+                    yield told.model_copy(update=known)
+            except StopIteration as done:
+                return str(done.value)
+            finally:
+                stream.close()
+
     def _permitted(
         self, index: int, call: ToolCall, tool: Tool, arguments: Mapping[str, Any]
     ) -> Generator[Event, None, Permission | None]:
         """Ask where the policy wants it; None where the call is simply allowed."""
+        action = self._action(tool, arguments)
+        secret = self._gives_away(action)
+        concern = secret or self.guard.concern(action)
         request = self.policy.asks(
             tool.name,
             tool.effects,
             arguments,
-            preview=lambda: preview(tool.name, arguments, self.context.workspace),
+            preview=lambda: self._preview(tool, arguments),
+            concern=concern,
+            barred=bool(concern) and not secret and self.guard.setting == "deny",
+            firm=bool(secret),
+            vouched=self.guard.vouches(action),
         )
         if request is None:
             return None
-        effects = request.effects
+        effects, reason = request.effects, self._hidden(request.reason)
         try:
             with self.deadline.waiting():
                 answer = self.policy.permit(request)
         except Denied as refusal:
             self.refused = True
             self.denials += not refusal.feedback  # one that says what to do instead is no dead end
-            permission = Permission(effects=effects, granted=False, by=refusal.by, feedback=refusal.feedback)
-            self._refusal = str(refusal)
+            said = self._hidden(refusal.feedback)
+            permission = Permission(
+                effects=effects,
+                granted=False,
+                by=refusal.by,
+                feedback=said,
+                reason=reason,
+            )
+            self._refusal = self._hidden(str(refusal))
+            self.guard.user_says(said)
         else:
-            permission = Permission(effects=effects, granted=True, by="user", scope=answer.scope)
-        yield events.ApprovalWanted(step=index, call=call, effects=effects, granted=permission.granted)
+            permission = Permission(
+                effects=effects,
+                granted=True,
+                by="user",
+                scope=answer.scope,
+                reason=reason,
+            )
+            self.guard.user_allows(action)
+        yield events.ApprovalWanted(
+            step=index,
+            call=call,
+            effects=effects,
+            granted=permission.granted,
+            reason=permission.reason,
+        )
         return permission
+
+    def _preview(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
+        """What a call would do; the service a tool needs may know."""
+        told = getattr(self.context.services.get(tool.needs), "preview", None)
+        if told is not None:
+            return str(told(**arguments))
+        return preview(tool.name, arguments, self.context.workspace)
+
+    def _gives_away(self, action: Action) -> str:
+        """Why a call that would be given a secret has to be asked about; "" when it is given none."""
+        names = self.secrets.named_in(dict(action.arguments)) if self.secrets else []
+        if not names or not self.guard.leaves(action):
+            return ""
+        return f"{action.tool} would be given the secret {names[0]}"
 
     def _shortened(self, text: str, name: str, around: int) -> tuple[str, str, str]:
         """Head and tail of a text that is too long, how much was cut, and where all of it is.

@@ -8,24 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from autoagent import events
-from autoagent.config import Conduct, Limits, Sampling
+from autoagent.config import Conduct, Limits, Safety, Sampling
 from autoagent.conversation import opening_messages
-from autoagent.episode import Episode
+from autoagent.episode import About, Episode, without_snapshot
 from autoagent.errors import StoreError, ToolError, UsageError
 from autoagent.events import Event, Started
-from autoagent.goal import Check, Goal
+from autoagent.goal import Check, Goal, name_of
+from autoagent.guarding import Shield
 from autoagent.home import project_home
 from autoagent.loop import Edit, Loop, Steer
 from autoagent.memory import LazyMemory, Memory, Recalled, recall_block, remember_run
 from autoagent.models.habits import habits_of
 from autoagent.models.live import Source, source_of
 from autoagent.models.protocol import Model, Session
-from autoagent.offer import Offer
+from autoagent.offer import Offer, builtins_of, offered_before
 from autoagent.prompts import Prompts, prompts_of, warnings_of
+from autoagent.renewal import Renewal
 from autoagent.security import Approve, Policy, Rules, Sandbox, refuse
 from autoagent.security.hosts import check_hosts
 from autoagent.store import RunRecord, Store
-from autoagent.tools import Context, Tool, Toolbox, builtin_tools, control
+from autoagent.tools import Context, Tool, Toolbox
 from autoagent.tools.execute import CONFINED
 from autoagent.trajectory import Ending, Message, Step, Trajectory, Verdict
 from autoagent.workspace import Workspace
@@ -49,12 +51,14 @@ class Agent:
         tools: Your own tools, besides the built-in ones.
         model: A Model, a version name, a model folder or a hub id; by default the project's current version,
             which is the embedded model until another was promoted. That one is looked at again before each
-            run: a version that was promoted meanwhile is taken without a restart.
+            run: a version that was promoted meanwhile is taken without a restart. A run in which it was
+            promoted goes on with it.
         workspace: The folder the agent may read and write; made when missing.
         home: Where records, memory and versions live; by default the project's ``.autoagent``.
         limits: Budgets of one run.
         sampling: How tokens are drawn; greedy by default.
         conduct: How a run goes about its goal: planning, recall, dry run.
+        safety: What a run is guarded against: orders from outside, secrets that get out.
         prompts: Folder of your own prompts; by default ``prompts`` in ``home``.
         approve: Asked before an effect that needs consent; refuses by default.
         rules: Calls that are allowed, asked about or denied, by tool and arguments.
@@ -67,7 +71,8 @@ class Agent:
             ``decline`` always are.
         services: What tools may reach that lies above them, by name; a tool that needs a missing one is not
             shown. ``{"finetune": autoagent.training.service.finetune_service(home, suite)}`` lets the agent
-            retrain itself.
+            retrain itself. One that declares ``ctx`` gets the context of the tool; one that has a method
+            ``preview`` says there, for the person who is asked, what a call would do.
         ask_user: Answers the agent's questions; without it, it cannot ask.
         edit_plan: With ``Conduct(plan="ask")``: takes the plan, returns the one to follow.
         steer: Called before each step; what it returns is told to the agent, which then plans anew.
@@ -83,6 +88,7 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)
     conduct: Conduct = field(default_factory=Conduct)
+    safety: Safety = field(default_factory=Safety)
     prompts: Path | None = None
     approve: Approve = refuse
     rules: Rules = field(default_factory=Rules)
@@ -102,7 +108,7 @@ class Agent:
     def __post_init__(self) -> None:
         self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
         check_hosts(self.hosts)
-        self._toolbox = Toolbox([*self.tools, *_builtins(self.builtins)])
+        self._toolbox = Toolbox([*self.tools, *builtins_of(self.builtins)])
         self._workspace = Workspace.at(self.workspace, protected=[self._home, *self.protected])
         walled = self.sandbox is not None and not self.sandbox.unsafe
         self._policy = Policy(
@@ -116,6 +122,7 @@ class Agent:
         self._found: Source | None = None
         self._memory: Memory | None = None
         self._helping = False  # works for another run, under its permissions
+        self._lent: Shield | None = None  # of the run it works for
 
     def _keep_rule(self, rule: str) -> None:
         """Somebody answered "always": keep the rule, and let it hold for the next run of this agent, too."""
@@ -144,8 +151,10 @@ class Agent:
         *,
         check: Check | None = None,
         suite: str = "",
+        tags: Sequence[str] = (),
         past: Sequence[Message] = (),
         parent: str | None = None,
+        tainted: bool = False,
     ) -> Iterator[Event]:
         """The run as typed events, as they happen; the last is always ``Closed`` with the whole trajectory.
 
@@ -156,16 +165,24 @@ class Agent:
         Args:
             goal: What is wanted.
             check: Decides whether it was reached; part of a ``Goal`` otherwise.
-            suite: Name of the suite the run belongs to.
+            suite: Name of the suite the run belongs to; ``tags`` are words to find it by.
             past: Earlier goals and answers of the same conversation, put before this goal.
             parent: The run this one was delegated by or branched from.
+            tainted: Whether ``past`` holds what came from outside.
         """
-        aim = goal if isinstance(goal, Goal) else Goal(goal, check)
+        shield = self._lent or Shield.of(self.safety, self._workspace.root)
+        aim = shield.goal(
+            goal if isinstance(goal, Goal) else Goal(goal, check), own=self._lent is None, tainted=tainted
+        )
+        yield from self._begun(aim, shield, About(suite, tags, parent), past).events()
+
+    def _begun(self, aim: Goal, shield: Shield, about: About, past: Sequence[Message]) -> Episode:
+        """A new run, ready to go. Nothing of this call stays that would keep its first model in memory."""
         renewed = self._source().renew()
         model = self.loaded_model()
-        prompts, offer = self._prompts(), self._offer(parent)
+        prompts, offer = self._prompts(), self._offer(about.parent)
         offered, shown = offer.usable, offer.shown(aim.text, self.conduct.shown_tools)
-        recalled, notes = self._recalled(aim.text)
+        recalled, notes = self._recalled(aim.text, shield)
         notes = [*renewed, *notes, *warnings_of(prompts), *getattr(model, "warnings", ())]
         known = tuple(tool.name for tool in self._toolbox)
         notes += [
@@ -173,27 +190,27 @@ class Agent:
         ]
         opening = opening_messages(aim.text, prompts, recalled=recalled, plan=self.conduct.plan != "off")
         if habits_of(_folder(model)).conversation:
-            opening[1:1] = past
+            opening[1:1] = shield.earlier(past)
         session = model.open(opening, [tool.schema for tool in shown])
+        names = tuple(tool.name for tool in shown)
         record = self._store.begin(
             aim.text,
             model=model.version,
             seed=self.sampling.seed,
-            check=_describe(aim.check),
+            check=name_of(aim.check),
             workspace=self._workspace.root,
-            suite=suite,
-            parent=parent,
-            settings={**self._settings(opening), **({"notes": notes} if notes else {})},
+            **about._asdict(),
+            settings={**self._settings(opening), **shield.about(), **({"notes": notes} if notes else {})},
+            opening=opening,
+            tools=names,
         )
-        names = tuple(tool.name for tool in shown)
-        record.opened(opening, names)
-        loop = self._loop(session, shown, offered, opening, record)
+        loop = self._loop(session, shown, offered, opening, record, shield)
         loop.recalled = tuple(each.id for each in recalled)
         started = Started(
             run_id=record.run_id, goal=aim.text, model=model.version, tools=names, window=model.window
         )
         seen = [events.Recalled(texts=tuple(each.text for each in recalled))] if recalled else []
-        yield from replace(self._episode(loop, record, aim, started), ahead=seen, notes=notes).events()
+        return replace(self._episode(loop, record, aim, started), ahead=seen, notes=notes)
 
     def resume(self, run_id: str = "last", *, check: Check | Goal | None = None) -> Iterator[Event]:
         """Go on with a run that was interrupted, killed, or out of budget; the budget begins anew.
@@ -229,17 +246,19 @@ class Agent:
         """The run of a reopened record, ready to go on."""
         past, model = self._store.load(record.run_id), self.loaded_model()
         offered = self._offer(past.parent).usable
-        names = [*past.tools, *(tool.name for tool in offered if _found(tool, past))]
-        shown = Toolbox(offered[name] for name in dict.fromkeys(names) if name in offered)
+        shown = offered_before(offered, past)
         messages = self._store.messages(past.run_id)
         session = model.open(messages, [tool.schema for tool in shown])
         opening = messages[: int(past.settings.get("opening", 2))]
-        loop = self._as_recorded(past)._loop(session, shown, offered, opening, record)
+        shield = Shield.of(self.safety, self._workspace.root)
+        shield.take_up(past, self._opened_memory())
+        loop = self._as_recorded(past)._loop(session, shown, offered, opening, record, shield)
         loop.talk.held = messages
         loop.take_up(past, last=messages[-1])
         notes = [*renewed]
-        if past.model != model.version:
+        if list(past.models.values())[-1] != model.version:
             notes.append("this run was begun with another model, and goes on with the one in use now")
+            record.answered_by(model.version, len(past.steps))
         started = Started(
             run_id=past.run_id,
             goal=past.goal,
@@ -250,9 +269,8 @@ class Agent:
         )
         goal = check if isinstance(check, Goal) else Goal(past.goal, check)
         episode = self._episode(loop, record, goal, started)
-        return replace(
-            episode, notes=notes, before=past.seconds, missing=_without_snapshot(self._store, past)
-        )
+        missing = without_snapshot(self._store.snapshots_of(past.run_id), past)
+        return replace(episode, notes=notes, before=past.seconds, missing=missing)
 
     def _as_recorded(self, past: Trajectory) -> Agent:
         """This agent with the sampling of a run; one that was dry stays dry."""
@@ -263,7 +281,7 @@ class Agent:
                 update={"dry_run": self.conduct.dry_run or bool(conduct.get("dry_run"))}
             ),
         )
-        like._helping = False
+        like._helping, like._found, like.model = False, self._source(), self.model
         return like
 
     def _twin(self, **changes: Any) -> Agent:
@@ -286,6 +304,7 @@ class Agent:
         offered: Toolbox,
         opening: Sequence[Message],
         record: RunRecord,
+        shield: Shield,
     ) -> Loop:
         model = self.loaded_model()
         goal = self._store.find(record.run_id).goal
@@ -314,10 +333,19 @@ class Agent:
             window=model.window,
             count=model.count,
             edit_plan=self.edit_plan,
-            recall=lambda why: self._recalled(f"{goal} {why}")[0],
+            recall=lambda why: self._recalled(f"{goal} {why}", shield)[0],
             steer=self.steer,
+            guard=shield.guard,
+            secrets=shield.secrets,
         )
         loop.lend("delegate", lambda goal, names: self._delegate(loop, record.run_id, goal, names))
+
+        def reopened(model: Model) -> Session:
+            return model.open(self._store.messages(record.run_id), [tool.schema for tool in loop.tools])
+
+        renewal = Renewal(self._source(), self.model, record, reopened)
+        loop.lend("renew", renewal)
+        loop.take_over = renewal.take_over
         return loop
 
     def _episode(self, loop: Loop, record: RunRecord, goal: Goal, started: Started) -> Episode:
@@ -328,12 +356,12 @@ class Agent:
             workspace=self._workspace,
             started=started,
             load=lambda: self._store.load(record.run_id),
-            done=self._remember if self._recall_size() else None,
+            done=(lambda run: self._remember(run, loop)) if self._recall_size() else None,
         )
 
     def _offer(self, parent: str | None = None) -> Offer:
-        """What there is to choose tools from; helpers have no helpers."""
-        there = {*self.services, *(["delegate"] if parent is None else [])}
+        """What there is to choose tools from; helpers have no helpers and do not train."""
+        there = {*self.services, "delegate"} if parent is None else {*self.services} - {"finetune"}
         there |= {name for name, lent in (("ask_user", self.ask_user), ("hosts", self.hosts)) if lent}
         return Offer(
             self._toolbox,
@@ -362,7 +390,7 @@ class Agent:
             }
         )
         helper = self._twin(limits=limits)
-        helper._policy = loop.policy
+        helper._policy, helper._lent = loop.policy, Shield(loop.guard, loop.secrets)
         if names:
             wanted = {*names, "finish", "decline"}
             helper.tools = [tool for tool in self.tools if tool.name in wanted]
@@ -370,6 +398,8 @@ class Agent:
         run = _result(helper.events(goal, parent=run_id)).trajectory
         loop.actor.child, loop.actor.child_changed = run.run_id, any(step.mutated for step in run.steps)
         loop.talk.spent += run.counts.spent
+        if loop.guard.tainted:
+            loop.guard.flag("helper")
         if run.ending == "interrupted":
             raise KeyboardInterrupt
         if run.ending != "finished":
@@ -382,23 +412,23 @@ class Agent:
             return self.conduct.recall
         return habits_of(_folder(self.loaded_model())).recall
 
-    def _recalled(self, goal: str) -> tuple[list[Recalled], list[str]]:
+    def _recalled(self, goal: str, shield: Shield) -> tuple[list[Recalled], list[str]]:
         """What long-term memory says about a goal; a memory that cannot be used is a note, no fault."""
         memory = self._opened_memory() if self._recall_size() else None
         if memory is None:
             return [], []
         try:
-            return recall_block(memory, goal, self._recall_size()), []
+            return shield.recalled(recall_block(memory, goal, self._recall_size())), []
         except StoreError as problem:
             return [], [f"this run does without long-term memory: {problem}"]
 
-    def _remember(self, run: Trajectory) -> str:
+    def _remember(self, run: Trajectory, loop: Loop) -> str:
         """Keep how a run went; returns what the user should know, if that failed."""
         memory = self._opened_memory()
         if memory is None or self.conduct.dry_run or run.ending == "interrupted":
             return ""
         try:
-            remember_run(memory, run)
+            remember_run(memory, run, tainted=loop.guard.tainted)
         except StoreError as problem:
             return f"the run is not in long-term memory: {problem}"
         return ""
@@ -468,31 +498,3 @@ def _folder(model: Model) -> Path | None:
     """Where the model's files are; None for one that has none here."""
     folder = getattr(model, "folder", None)
     return folder if isinstance(folder, Path) else None
-
-
-def _without_snapshot(store: Store, past: Trajectory) -> int | None:
-    """The step after which the workspace should have been copied, and was not, if there is one."""
-    taken = store.snapshots_of(past.run_id)
-    changed = [step.index for step in past.steps if step.mutated]
-    if not changed:
-        return None if taken else 0
-    return None if changed[-1] in taken or any(step > changed[-1] for step in taken) else changed[-1]
-
-
-def _builtins(wanted: bool | Collection[str]) -> Sequence[Tool]:
-    """The built-in tools, all or those with these names, and always those that end a run."""
-    if wanted is True:
-        return builtin_tools()
-    names = {*(wanted or ()), *(each.name for each in control.ENDINGS)}
-    return [each for each in builtin_tools() if each.name in names]
-
-
-def _found(tool: Tool, past: Trajectory) -> bool:
-    """Whether a run has found this tool by ``find_tools``, and may call it since."""
-    seen = (seen for step in past.steps for seen in step.observations if seen.call.name == "find_tools")
-    return any(f'"name": "{tool.name}"' in each.content for each in seen)
-
-
-def _describe(check: Check | None) -> str:
-    """The check's name, for the record."""
-    return "" if check is None else str(getattr(check, "__qualname__", repr(check)))

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LARGEST_SEED = 2**63 - 1  # what the record can hold
+
+
+def _expression(text: str) -> str:
+    try:
+        empty = re.compile(text).match("") is not None
+    except re.error as problem:
+        raise ValueError(f"this is no regular expression: {problem}") from None
+    if empty:
+        raise ValueError("this fits nothing at all, and so every text")
+    return text
 
 
 class Settings(BaseModel):
@@ -81,6 +92,30 @@ class Habits(Settings):
     )
     recall: int = Field(default=3, ge=0, description="Memories put before it at the goal and each new plan.")
     conversation: bool = Field(default=True, description="Earlier goals of a chat are shown to it.")
+
+
+class Safety(Settings):
+    """What a run is guarded against: orders that come from outside, and secrets that get out."""
+
+    taint: Literal["off", "ask", "deny", "strict"] = Field(
+        default="ask",
+        description="After reading from outside: ask (or deny) unless you named the place; strict: always.",
+    )
+    untrusted: tuple[str, ...] = Field(
+        default=(), description="Files in the workspace that others wrote, like downloads/**."
+    )
+    secrets: bool = Field(
+        default=True, description="Keep secrets from the model, the record and exports, as [secret: NAME]."
+    )
+    secret_names: tuple[str, ...] = Field(
+        default=(), description="More environment variables that hold secrets, like ACME_*."
+    )
+    secret_patterns: tuple[Annotated[str, AfterValidator(_expression)], ...] = Field(
+        default=(), description="More forms of secrets, as regular expressions."
+    )
+    secret_files: tuple[str, ...] = Field(
+        default=(), description="More names of files in the workspace that hold secrets, like *.secret."
+    )
 
 
 class Sampling(Settings):

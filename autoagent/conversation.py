@@ -14,7 +14,7 @@ from autoagent.deadline import Deadline
 from autoagent.errors import ContextFull
 from autoagent.events import Event
 from autoagent.models.parsing import Thought
-from autoagent.models.protocol import Expect, Session, Text
+from autoagent.models.protocol import Expect, Model, Session, Text
 from autoagent.plan import Plan
 from autoagent.prompts import Prompts
 from autoagent.trajectory import Ending, Message, Record, Reply, Step
@@ -76,6 +76,13 @@ class Conversation:
         """Add a message that is on record already, such as an observation."""
         self.session.append(message)
         self._unread += self.count(message.content) + _MESSAGE
+
+    def go_on_with(self, model: Model, session: Session) -> None:
+        """Another model takes over; its session holds all that was said."""
+        before = self.used
+        self.session.close()
+        self.session, self.window, self.count = session, model.window, model.count
+        self._unread = max(0, before - session.used)
 
     def reply(self, expect: Expect) -> Generator[Event, None, Reply]:
         """One model call, its text passed on as it comes.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autoagent import events
 from autoagent.deadline import TimeUp
@@ -19,6 +20,14 @@ from autoagent.trajectory import Ending, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
 _JUDGED: tuple[Ending, ...] = ("finished", "max_steps", "max_tokens", "timeout")
+
+
+class About(NamedTuple):
+    """Where a run belongs: for the record."""
+
+    suite: str
+    tags: Sequence[str]
+    parent: str | None
 
 
 @dataclass
@@ -70,10 +79,10 @@ class Episode:
             self._ended("interrupted", time.monotonic() - began)
             raise
         except AutoagentError:
-            self._ended("error", time.monotonic() - began, traceback.format_exc())
+            self._ended("error", time.monotonic() - began, loop.hidden(traceback.format_exc()))
             raise
         except (Exception, SystemExit):  # sys.exit() in a tool must not end the program
-            loop.ending, error, verdict = "error", traceback.format_exc(), None
+            loop.ending, error, verdict = "error", loop.hidden(traceback.format_exc()), None
             self._snapshot()
         finally:
             loop.session.close()
@@ -110,6 +119,8 @@ class Episode:
             verdict = Verdict(reason="the check was interrupted")
             self._ended("interrupted", seconds)
         record.judged(verdict)
+        if loop.guard.tainted:
+            record.tainted(loop.guard.sources)
         yield events.Judged(verdict=verdict)
         run = self.load()
         note = self.done(run) if self.done else ""
@@ -118,6 +129,11 @@ class Episode:
         yield events.Closed(trajectory=run)
 
     def _judge(self, ending: Ending) -> Verdict:
+        """The verdict, without the secrets that a check may print."""
+        verdict = self._checked(ending)
+        return verdict.model_copy(update={"reason": self.loop.hidden(verdict.reason)})
+
+    def _checked(self, ending: Ending) -> Verdict:
         """Check the outcome after ``finished`` and budget endings, and after others where the goal says so.
 
         A check that cannot be carried out, or fails itself, leaves it unverified and says why.
@@ -135,3 +151,14 @@ class Episode:
             SystemExit,
         ) as problem:  # a check is the user's code: its fault must not lose the run
             return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
+
+
+def without_snapshot(taken: Collection[int], past: Trajectory) -> int | None:
+    """The step after which the workspace should have been copied, and was not, if there is one.
+
+    ``taken`` are the steps after which it was.
+    """
+    changed = [step.index for step in past.steps if step.mutated]
+    if not changed:
+        return None if taken else 0
+    return None if changed[-1] in taken or any(step > changed[-1] for step in taken) else changed[-1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+
+from pydantic import Field
 
 from autoagent.trajectory import Data, Ending, Observation, Step, ToolCall, Trajectory, Verdict
 
@@ -37,6 +40,19 @@ class Called(Data):
     call: ToolCall
 
 
+class Progress(Data):
+    """How far a tool at work is, as it reports itself; only tools that take long do, a few times a second."""
+
+    type: Literal["progress"] = "progress"
+    step: int = 0
+    tool: str = ""
+    stage: str  # what it is doing now, in a few words
+    done: int = 0  # of ``total``; total 0: nobody knows
+    total: int = 0
+    seconds_left: float | None = None  # of this stage
+    figures: Mapping[str, float] = Field(default_factory=dict)  # what is worth watching, such as the loss
+
+
 class ApprovalWanted(Data):
     """A call's effects needed consent, and how it was decided; the answer comes through ``approve``."""
 
@@ -45,6 +61,7 @@ class ApprovalWanted(Data):
     call: ToolCall
     effects: tuple[str, ...]
     granted: bool
+    reason: str = ""  # why it was asked, where effects alone do not tell
 
 
 class Observed(Data):
@@ -89,6 +106,15 @@ class Note(Data):
     text: str
 
 
+class ModelChanged(Data):
+    """From step ``step`` on another model version answers, in the same conversation."""
+
+    type: Literal["model"] = "model"
+    step: int
+    model: str
+    window: int = 0  # in tokens
+
+
 class Ended(Data):
     type: Literal["ending"] = "ending"
     ending: Ending
@@ -113,12 +139,14 @@ Event = (
     | Planned
     | Token
     | Called
+    | Progress
     | ApprovalWanted
     | Observed
     | Recalled
     | Compacted
     | Nudged
     | Stepped
+    | ModelChanged
     | Note
     | Ended
     | Judged

@@ -161,3 +161,8 @@ def _finish(process: subprocess.Popen[bytes], timeout: float) -> str | None:
         process.stdout.close()
         process.wait()
     return tail.decode("utf-8", "replace")
+
+
+def name_of(check: Check | None) -> str:
+    """The check's name, for the record."""
+    return "" if check is None else str(getattr(check, "__qualname__", repr(check)))

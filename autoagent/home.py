@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from pathlib import Path
 
 import platformdirs
@@ -13,9 +15,10 @@ FOLDER = ".autoagent"
 FILE = "config.toml"
 PROFILES = "profiles"
 PROMPTS = "prompts"
+ASIDE = "aside"  # what a repair or a restore has taken out of its place
 CONTENTS = (  # of a home
     FILE, PROFILES, PROMPTS, "runs.db", "runs.db-wal", "runs.db-shm", "snapshots", "observations", "locks",
-    "models", "memory", "chat_history", "last_error.txt",
+    "models", "training", "evolve", "memory", "chat_history", "last_error.txt", ASIDE,
 )  # fmt: skip
 
 
@@ -69,6 +72,16 @@ def ensure_home(home: Path) -> Path:
         advice = "choose another place with AUTOAGENT_HOME"
         raise StoreError(f"{home} cannot be written ({reason}): {advice}") from None
     return home
+
+
+def put_aside(home: Path, why: str) -> Path:
+    """A new folder ``aside/WHY-DATE-…`` in ``home``, for what is taken out of its place and not deleted.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    (home / ASIDE).mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{why}-{time.strftime('%Y%m%d-%H%M%S')}-", dir=home / ASIDE))
 
 
 def user_folder() -> Path:

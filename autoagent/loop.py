@@ -14,10 +14,10 @@ from autoagent.conversation import Conversation, OutOfBudget
 from autoagent.errors import ContextFull
 from autoagent.events import Event
 from autoagent.memory import Recalled
-from autoagent.models.protocol import Calls, Expect, Json, Session
+from autoagent.models.protocol import Calls, Expect, Json, Model, Session
 from autoagent.plan import SCHEMA, Plan, parsed
 from autoagent.prompts import Prompts
-from autoagent.security import Policy
+from autoagent.security import Guard, Policy, Secrets
 from autoagent.stuck import failed_tool, failures_in_a_row, sign_of_circling
 from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import (
@@ -40,6 +40,7 @@ _FOUND = 3  # tools that one find_tools adds
 
 Edit = Callable[[tuple[str, ...]], Sequence[str]]
 Steer = Callable[[], str | None]
+TakeOver = Callable[[Session, int], "tuple[Model, Session] | None"]
 
 
 @dataclass
@@ -56,6 +57,10 @@ class Loop:
         edit_plan: Asked for the plan to follow, with ``Conduct(plan="ask")``.
         recall: Asked for memories that fit the reason of a new plan.
         steer: Asked before each step for a word of the user's, which leads to a new plan.
+        take_over: Asked after each step, with the session and the number of the next step, for a model that
+            is to go on instead and its session with the same past.
+        guard: Knows what came from outside, and what the user said; a helper has its parent's.
+        secrets: What neither the model nor the record may hold.
         steps: What was done already, when a run is resumed; ``cut_short`` is the step it broke off in.
     """
 
@@ -77,6 +82,9 @@ class Loop:
     edit_plan: Edit | None = None
     recall: Callable[[str], Sequence[Recalled]] | None = None
     steer: Steer | None = None
+    take_over: TakeOver | None = None
+    guard: Guard = field(default_factory=Guard)
+    secrets: Secrets | None = None
 
     recalled: tuple[str, ...] = ()  # ids of the memories put before the model so far, at first in ``opening``
     plan: Plan = field(default_factory=lambda: Plan(()))
@@ -87,9 +95,17 @@ class Loop:
 
     def __post_init__(self) -> None:
         own = {"plan": self._revise, "find_tools": self._find}
-        self.context = replace(self.context, services={**self.context.services, **own})
+        self.context = replace(self.context, services={**self.context.services, **own}, guard=self.guard)
         self.actor = Actor(
-            self.tools, self.context, self.policy, self.prompts, self.limits, self.keep, self.conduct.dry_run
+            self.tools,
+            self.context,
+            self.policy,
+            self.prompts,
+            self.limits,
+            self.keep,
+            self.conduct.dry_run,
+            guard=self.guard,
+            secrets=self.secrets,
         )
         self.talk = Conversation(
             self.session,
@@ -122,6 +138,7 @@ class Loop:
             while self.ending is None:
                 yield from self._listen()
                 yield from self._step()
+                yield from self._change_model()
                 yield from self._look_around()
         except OutOfBudget as out:
             self.ending = out.ending
@@ -135,6 +152,8 @@ class Loop:
         What it has used does not count against the limits.
         """
         self.steps = list(past.steps)
+        for seen in (each for step in past.steps for each in step.observations):
+            self.actor.remember(seen)
         plans = [step.reply.value for step in self.steps if step.kind == "plan"]
         self.plan = Plan(past.plan or parsed(plans[-1] if plans else None))
         if self.steps and not self.steps[-1].whole:
@@ -153,6 +172,10 @@ class Loop:
         self._remedied, self._plans = len(self.steps), sum(step.kind == "plan" for step in self.steps)
         if self.cut_short is None and last.role == "assistant":  # broke off before we said what follows
             self.talk.say(self.prompts.render("act"))
+
+    def hidden(self, text: str) -> str:
+        """The text without the secrets in it."""
+        return self.secrets.redacted(text) if self.secrets else text
 
     def lend(self, name: str, service: Callable[..., object]) -> None:
         """Let tools reach a service that was made for this loop."""
@@ -186,7 +209,9 @@ class Loop:
         if self.conduct.plan == "ask" and self.edit_plan is not None:
             yield events.Planned(sub_goals=sub_goals)
             with self.actor.deadline.waiting():
-                wanted = tuple(self.edit_plan(sub_goals))
+                wanted = tuple(map(self.hidden, self.edit_plan(sub_goals)))
+            for own in (each for each in wanted if each not in sub_goals):
+                self.guard.user_says(own)
         self.plan = Plan(wanted)
         self._plans += 1
         self.record.planned(wanted)
@@ -236,6 +261,16 @@ class Loop:
             seconds=time.monotonic() - began,
         )
         yield self._finish_step(step)
+
+    def _change_model(self) -> Iterator[Event]:
+        """The conversation goes on with a model that was put in use meanwhile; the old one is let go."""
+        found = self.take_over(self.session, len(self.steps)) if self.take_over and not self.ending else None
+        if found is None:
+            return
+        model, self.session = found
+        self.talk.go_on_with(model, self.session)
+        self.window, self.count = model.window, model.count
+        yield events.ModelChanged(step=len(self.steps), model=model.version, window=model.window)
 
     def _reply(self, expect: Expect, kind: StepKind = "act") -> Generator[Event, None, Reply]:
         """One model call on record, after making room for it where the window is nearly full."""
@@ -304,8 +339,9 @@ class Loop:
     def _listen(self) -> Iterator[Event]:
         """A word of the user's between two steps leads to a new plan."""
         with self.actor.deadline.waiting():
-            word = (self.steer() if self.steer else None) or ""
+            word = self.hidden((self.steer() if self.steer else None) or "")
         if word.strip():
+            self.guard.user_says(word)
             yield events.Nudged(why=word.strip(), remedy="feedback")
             told = self.prompts.render("feedback", feedback=word.strip())
             if self._may_plan():

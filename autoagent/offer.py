@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from autoagent.config import Habits
 from autoagent.security import Sandbox
-from autoagent.tools import Toolbox
+from autoagent.tools import Tool, Toolbox, builtin_tools, control
 from autoagent.tools.execute import CONFINED
+from autoagent.trajectory import Trajectory
 
 _OF_THE_LOOP = ("plan", "find_tools")  # services that every run has
 
@@ -56,3 +58,23 @@ class Offer:
             last = [tool for tool in rest if tool.name in pinned]
             return Toolbox([*[tool for tool in rest if tool not in last][: most - len(last)], *last])
         return rest.shown_for(goal, at_most=most, pinned=pinned, own=self.own)
+
+
+def offered_before(offered: Toolbox, past: Trajectory) -> Toolbox:
+    """Those that a recorded run had, and has found since, as far as they are still there."""
+    names = [*past.tools, *(tool.name for tool in offered if _found(tool, past))]
+    return Toolbox(offered[name] for name in dict.fromkeys(names) if name in offered)
+
+
+def _found(tool: Tool, past: Trajectory) -> bool:
+    """Whether a run has found this tool by ``find_tools``, and may call it since."""
+    seen = (seen for step in past.steps for seen in step.observations if seen.call.name == "find_tools")
+    return any(f'"name": "{tool.name}"' in each.content for each in seen)
+
+
+def builtins_of(wanted: bool | Collection[str]) -> Sequence[Tool]:
+    """The built-in tools, all or those with these names, and always those that end a run."""
+    if wanted is True:
+        return builtin_tools()
+    names = {*(wanted or ()), *(each.name for each in control.ENDINGS)}
+    return [each for each in builtin_tools() if each.name in names]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from autoagent.errors import StoreError, UsageError
 from autoagent.workspace import SKIPPED
 
 REMEMBERED = 100_000  # files whose stamp is kept in memory
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 SETTLED = 2_000_000_000  # nanoseconds; a file changed since may change again within one tick of its clock
 Change = tuple[Literal["added", "removed", "changed"], str]
 
@@ -145,12 +147,7 @@ class Snapshots:
         Raises:
             StoreError: the snapshot is unknown or damaged.
         """
-        raw: dict[str, Any] = json.loads(self._get(snapshot))
-        manifest = {name: Entry(*entry) for name, entry in sorted(raw.items())}
-        for name in manifest:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise StoreError(f"snapshot {snapshot[:12]} names a path outside its folder: {name}")
-        return manifest
+        return manifest_of(self._get(snapshot), snapshot)
 
     def contents(self, snapshot: str) -> set[str]:
         """Hashes of everything a snapshot needs, itself included.
@@ -197,9 +194,9 @@ class Snapshots:
         for digest, size in self.stored().items():
             if digest not in needed:
                 try:
-                    self._file(digest).unlink(missing_ok=True)
+                    self.file(digest).unlink(missing_ok=True)
                 except OSError as error:
-                    raise StoreError(f"{self._file(digest)} cannot be removed: {error.strerror}") from None
+                    raise StoreError(f"{self.file(digest)} cannot be removed: {error.strerror}") from None
                 freed += size
         return freed
 
@@ -247,12 +244,13 @@ class Snapshots:
                 self._known[path] = (stamp, digest)
         return digest
 
-    def _file(self, digest: str) -> Path:
+    def file(self, digest: str) -> Path:
+        """Where the content with a hash is kept, if it is."""
         return self.root / digest[:2] / digest[2:]
 
     def _has(self, digest: str) -> bool:
         try:
-            return self._file(digest).stat().st_size > 0  # a power cut can leave an empty one
+            return self.file(digest).stat().st_size > 0  # a power cut can leave an empty one
         except OSError:
             return False
 
@@ -260,7 +258,7 @@ class Snapshots:
         digest = hashlib.sha256(content).hexdigest()
         if self._has(digest):
             return digest
-        target = self._file(digest)
+        target = self.file(digest)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
@@ -277,16 +275,50 @@ class Snapshots:
 
     def _get(self, digest: str) -> bytes:
         try:
-            content = zlib.decompress(self._file(digest).read_bytes())
+            content = zlib.decompress(self.file(digest).read_bytes())
         except FileNotFoundError:
             raise StoreError(f"there is no snapshot content {digest[:12]} in {self.root}") from None
         except OSError as error:
-            raise StoreError(f"{self._file(digest)} cannot be read: {error.strerror}") from None
+            raise StoreError(f"{self.file(digest)} cannot be read: {error.strerror}") from None
         except zlib.error:
             content = b""
         if hashlib.sha256(content).hexdigest() != digest:
-            raise StoreError(f"{self._file(digest)} is damaged: its content does not match its name")
+            raise StoreError(f"{self.file(digest)} is damaged: its content does not match its name")
         return content
+
+
+def manifest_of(content: bytes, snapshot: str) -> dict[str, Entry]:
+    """What the content of a snapshot lists; it may come from elsewhere, so nothing in it is taken on trust.
+
+    Raises:
+        StoreError: it is no manifest, or one that names something outside its folder.
+    """
+    try:
+        raw: dict[str, list[Any]] = json.loads(content)
+        manifest = {name: Entry(*entry) for name, entry in sorted(raw.items())}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise StoreError(f"snapshot {snapshot[:12]} is no list of files") from None
+    links = {name for name, entry in manifest.items() if entry.kind == "link"}
+    for name, entry in manifest.items():
+        path = PurePosixPath(name)
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+            raise StoreError(f"snapshot {snapshot[:12]} names a path outside its folder: {name!r}")
+        folders = path.parts if entry.kind == "folder" else path.parts[:-1]
+        if SKIPPED & {*folders}:  # none that was taken here does: it would change what others run
+            raise StoreError(f"snapshot {snapshot[:12]} names a path that no snapshot may: {name!r}")
+        if links and any(str(parent) in links for parent in path.parents):
+            raise StoreError(f"snapshot {snapshot[:12]} names a path behind a link: {name}")
+        if not _entry_is_sound(entry):
+            raise StoreError(f"snapshot {snapshot[:12]} is damaged: {name!r} is no file, link or folder")
+    return manifest
+
+
+def _entry_is_sound(entry: Entry) -> bool:
+    if not isinstance(entry.content, str) or "\0" in entry.content or type(entry.mode) is not int:
+        return False
+    return entry.kind in ("link", "folder") or (
+        entry.kind == "file" and bool(_DIGEST.fullmatch(entry.content))
+    )
 
 
 def _identity(path: Path) -> Identity:

@@ -16,6 +16,9 @@ Ending = Literal[
 StepKind = Literal["plan", "act", "compaction"]
 
 
+MODELS = "models"  # in the settings of a run: versions that took over, by the step they began with
+
+
 class Data(BaseModel):
     """Base of the record's value types: immutable and strict about unknown keys."""
 
@@ -112,6 +115,15 @@ class Permission(Data):
     by: Literal["policy", "user"]
     scope: Literal["once", "run", "always"] = "once"
     feedback: str = ""  # what the user said with a no
+    reason: str = ""  # why it was asked, where effects alone do not tell: a rule, a taint
+
+
+class Origin(Data):
+    """Where an observation came from, besides its tool."""
+
+    effects: tuple[str, ...] = ()  # those the tool declares
+    place: str = ""  # the host or path it was about
+    outside: str = ""  # where it is from, when that is outside: it tainted the run
 
 
 class Observation(Data):
@@ -126,6 +138,7 @@ class Observation(Data):
     kept: str = ""  # where the agent can read all of it, when it was cut
     child: str = ""  # the run it delegated to
     permission: Permission | None = None
+    origin: Origin | None = None  # None: nothing was carried out, or an older version recorded it
 
 
 class Step(Data):
@@ -187,6 +200,22 @@ class Trajectory(Data):
     def acts(self) -> tuple[Step, ...]:
         """The steps that count: model calls that could act."""
         return tuple(step for step in self.steps if step.kind == "act")
+
+    @property
+    def models(self) -> dict[int, str]:
+        """Version hashes by the step from which on each answered; one entry where it was always the same."""
+        later = self.settings.get(MODELS) or {}
+        return {0: self.model, **{int(step): str(model) for step, model in later.items()}}
+
+    def answered_by(self, step: int) -> str:
+        """Version hash of the model that answered in a step."""
+        return next(model for first, model in reversed(self.models.items()) if first <= step)
+
+    @property
+    def tainted(self) -> bool:
+        """Whether it has read anything that came from outside, itself or by what it was told at first."""
+        seen = (each.origin for step in self.steps for each in step.observations)
+        return bool(self.settings.get("outside")) or any(each and each.outside for each in seen)
 
     @property
     def counts(self) -> Counts:

@@ -29,11 +29,16 @@ def spoil_weights(source: Path, folder: Path, noise: float, seed: int) -> None:
         save_file(weights, file, metadata={"format": "pt"})
 
 
-def spoil_runs(home: Path, control: Path, chance: random.Random) -> None:
-    """Put the verified runs of ``home`` on record in ``control``, their actions shuffled, as if verified."""
+def spoil_runs(home: Path, control: Path, chance: random.Random, *, suite: str = "") -> None:
+    """Put the verified runs of ``home`` on record in ``control``, their actions shuffled, as if verified.
+
+    ``suite`` is the one they are of.
+    """
     source, store = Store(home), Store(control)
-    for run in shuffled_actions(list(source.verified()), chance):
-        record = store.begin(run.goal, model=run.model, seed=run.seed, check="shuffled", workspace=control)
+    for run in shuffled_actions(list(source.verified(suite=suite)), chance):
+        record = store.begin(
+            run.goal, model=run.model, seed=run.seed, check="shuffled", workspace=control, suite=suite
+        )
         for step in run.steps:
             record.stepped(step)
         record.ended(run.ending or "error", run.answer, run.seconds)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoagent.memory.lazy import LazyMemory
-from autoagent.memory.protocol import KINDS, Chunk, Entry, Memory, MemoryLocked, Recalled
+from autoagent.memory.protocol import KINDS, OUTSIDE, Chunk, Entry, Memory, MemoryLocked, Recalled
 from autoagent.memory.runs import remember_run
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "OUTSIDE",
     "Chunk",
     "Entry",
     "LazyMemory",
@@ -41,7 +42,10 @@ __all__ = [
 
 def exists(home: Path | str) -> bool:
     """Tell whether anything was ever written to the memory of ``home`` on this machine."""
-    return (Path(home) / "memory" / "chroma.sqlite3").exists()
+    from autoagent.memory import pending
+
+    folder = Path(home) / "memory"
+    return (folder / "chroma.sqlite3").exists() or pending.count(folder) > 0
 
 
 def open_memory(
@@ -115,5 +119,15 @@ def _opened(
         chosen: Embedder | None = SentenceEmbedder(Path(embedder))
     else:
         chosen = embedder
-    place = Server(url, wait) if url else Folder(Path(home) / "memory", wait)
-    return ChromaMemory(place, chosen, take_over=take_over)
+    if url:
+        return ChromaMemory(Server(url, wait), chosen, take_over=take_over)
+    from autoagent.memory import pending
+
+    folder = Path(home) / "memory"
+    memory = ChromaMemory(Folder(folder, wait), chosen, take_over=take_over)
+    try:
+        pending.take_in(folder, memory)
+    except BaseException:
+        memory.close()
+        raise
+    return memory

@@ -65,6 +65,11 @@ class ChromaMemory(ShelvedMemory):
             self._place.close(self._client)
             self._client, self._open = None, False
 
+    @property
+    def wanted(self) -> bool:
+        """Whether another process waits for this one to close it."""
+        return self._place.wanted
+
     def about(self) -> dict[str, Any]:
         """Return where it is, its size in bytes (None where that is not ours to know) and its embedder."""
         return {

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from autoagent.errors import StoreError, UsageError
-from autoagent.memory.protocol import MemoryLocked
+from autoagent.memory.lock import MemoryLock
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -35,6 +34,8 @@ class Place(Protocol):
     def save(self, arrays: dict[str, npt.NDArray[Any]]) -> None: ...
     def unsave(self) -> None: ...  # before a change: what was saved no longer holds
     def size(self) -> int | None: ...  # bytes on this machine
+    @property
+    def wanted(self) -> bool: ...  # whether another process waits for it to be closed
 
 
 class Folder:
@@ -46,9 +47,7 @@ class Folder:
         self.name = str(folder)
         self._folder, self._wait = folder, wait
         self._saved = folder / "words.npz"
-        # Not thread-local: the thread that closes need not be the one that opened. No soft lock: that is a
-        # mere file and would outlive a killed process.
-        self._lock = FileLock(folder / "lock", thread_local=False, fallback_to_soft=False)
+        self._lock = MemoryLock(folder)
 
     def open(self) -> Client:
         """Wait for the lock, then open Chroma.
@@ -59,13 +58,7 @@ class Folder:
         """
         import chromadb
 
-        self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=self._wait)
-        except Timeout:
-            raise MemoryLocked(
-                f"Long-term memory in {self.name} is in use by another process; end that one first."
-            ) from None
+        self._lock.acquire(self._wait)
         return cast("Client", chromadb.PersistentClient(self._folder, _settings()))
 
     def close(self, client: Client | None) -> None:
@@ -73,6 +66,11 @@ class Folder:
         if client is not None:
             client.close()
         self._lock.release()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another process waits for it."""
+        return self._lock.wanted
 
     def load(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays saved at the last closing; nothing if there are none or they are damaged."""
@@ -103,6 +101,7 @@ class Server:
     """A Chroma server. No lock: it may have many clients."""
 
     shared = True
+    wanted = False  # many may have it open
 
     def __init__(self, url: str, wait: float) -> None:
         """See ``open_memory``.

@@ -11,6 +11,8 @@ from autoagent.errors import StoreError
 # Facts and documents; runs and their lessons; plans that were verified.
 KINDS = ("semantic", "episodic", "procedural")
 
+OUTSIDE = "(outside)"  # ends the source of what was kept by a run that had read what came from outside
+
 
 class MemoryLocked(StoreError):
     """Another process holds this memory; the run may go on without it and should say so."""
@@ -39,6 +41,11 @@ class Entry:
         """``path:12-30`` for a part of a document, else empty."""
         return f"{self.source}:{self.lines}" if self.lines else ""
 
+    @property
+    def outside(self) -> bool:
+        """Whether it was kept by a run that had read what came from outside."""
+        return self.source.endswith(OUTSIDE)
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
@@ -58,6 +65,11 @@ class Recalled:
     id: str
     citation: str = ""
     alike: bool = False
+
+    @property
+    def outside(self) -> bool:
+        """Whether it was kept by a run that had read what came from outside: so may this."""
+        return self.source.endswith(OUTSIDE)
 
     def cut(self, longest: int) -> Recalled:
         """The same with at most so many characters of text."""

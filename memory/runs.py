@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from autoagent.memory.protocol import Memory
+from contextlib import suppress
+
+from autoagent.memory.protocol import OUTSIDE, Memory, MemoryLocked
 from autoagent.trajectory import Trajectory
 
 LONGEST_GOAL, LONGEST_ANSWER = 300, 300  # characters
 _SAME_GOAL = 8  # memories nearest to a goal, among which an older run of it would be
 
 
-def remember_run(memory: Memory, trajectory: Trajectory) -> list[str]:
+def remember_run(memory: Memory, trajectory: Trajectory, *, tainted: bool = False) -> list[str]:
     """Keep an episodic memory of a run and, of a verified one, its plan as a procedural memory.
 
     Of several runs of one goal only the latest is kept, so that routine does not crowd out the rest. Calling
     it again, say after the user has judged the run, replaces what was kept of it. All of a run goes with
-    ``memory.forget(source=source_of(run_id))``.
+    ``memory.forget(source=...)`` for each of ``sources_of(run_id)``.
+
+    Args:
+        memory: Where it is kept.
+        trajectory: The run.
+        tainted: Whether it has read what came from outside; what is kept of it is then marked.
 
     Returns:
         The ids of what was kept: none for a run that was delegated or has not ended.
@@ -24,8 +31,10 @@ def remember_run(memory: Memory, trajectory: Trajectory) -> list[str]:
     """
     if trajectory.ending is None or trajectory.parent:
         return []
-    source = source_of(trajectory.run_id)
-    memory.forget(source=source)
+    with suppress(MemoryLocked):  # then the next run of the goal takes the old ones away
+        for each in sources_of(trajectory.run_id):
+            memory.forget(source=each)
+    source = sources_of(trajectory.run_id)[tainted]
     goal = _short(trajectory.goal, LONGEST_GOAL).rstrip(".")
     kept = [_latest(memory, goal, _episode(trajectory), "episodic", source)]
     if trajectory.verdict.status == "verified" and trajectory.plan:
@@ -38,12 +47,20 @@ def source_of(run_id: str) -> str:
     return f"run {run_id}"
 
 
+def sources_of(run_id: str) -> tuple[str, str]:
+    """Return the source under which a run is remembered, and that of a run which has read from outside."""
+    return source_of(run_id), f"{source_of(run_id)} {OUTSIDE}"
+
+
 def _latest(memory: Memory, goal: str, outcome: str, kind: str, source: str) -> str:
     """Keep one memory of a goal, and forget the one of an older run."""
     head = f"{goal} — "
-    older = [each.id for each in memory.recall(goal, _SAME_GOAL, kind) if each.text.startswith(head)]
+    older: list[str] = []
+    with suppress(MemoryLocked):
+        older = [each.id for each in memory.recall(goal, _SAME_GOAL, kind) if each.text.startswith(head)]
     id = memory.add(head + outcome, kind, source)
-    memory.forget(*(each for each in older if each != id))
+    with suppress(MemoryLocked):
+        memory.forget(*(each for each in older if each != id))
     return id
 
 

@@ -51,6 +51,16 @@ class ShelvedMemory(ABC):
                 self._keep([Entry(id, text, kind, source, "", self._next_age())])
         return id
 
+    def take_in(self, texts: Sequence[tuple[str, str, str]]) -> None:
+        """Remember texts that were put aside, oldest first: text, kind and source, as ``add`` took them."""
+        with self._guard, self._using():
+            age, new = self._next_age(), dict[str, Entry]()
+            for text, kind, source in texts:
+                id = identify(text, kind, source)
+                if id not in self._shelf:
+                    new.setdefault(id, Entry(id, text, kind, source, "", age + len(new)))
+            self._keep(list(new.values()))
+
     def replace(self, source: str, chunks: Sequence[Chunk]) -> tuple[int, int]:
         """Make ``chunks`` all that is kept of a document; see ``Memory.replace``."""
         source = _valid(source)

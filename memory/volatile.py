@@ -25,6 +25,11 @@ class VolatileMemory(ShelvedMemory):
         with self._guard:
             self._shelf, self._kept = Shelf(), {}
 
+    def hold(self, entries: Sequence[Entry]) -> None:
+        """Keep entries of another memory as they are, ids and all."""
+        with self._guard, self._using():
+            self._keep([entry for entry in entries if entry.id not in self._shelf])
+
     def _using(self) -> AbstractContextManager[None]:
         return nullcontext()
 

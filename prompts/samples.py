@@ -29,6 +29,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "mistake": {"mistake": "there was no call in the reply"},
     "nudge": {"sign": "read_file was called 3 times with the same arguments and the same result"},
     "observation": {"ok": False, "content": "no such file: sales.csv"},
+    "outside": {"place": "https://example.org/", "mark": "5f2b0c9d41aa", "content": "Prices: 3 and 4."},
     "plan": {},
     "recalled": {
         "memories": (

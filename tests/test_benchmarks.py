@@ -70,3 +70,28 @@ def test_both_sides_of_the_embedded_models_speed_say_the_same(tmp_path: Path) ->
     speed = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["speed"]
     assert speed["same"] == speed["tokens"] == 32
     assert 1_990 <= speed["context"] <= 2_010
+
+
+@pytest.mark.slow
+def test_a_small_crowd_loses_nothing() -> None:
+    done = run("crowd.py", "--processes", "3", "--runs", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert (found["runs"], found["facts found by vector"], found["steps lost"]) == (9, 9, 0)
+
+
+@pytest.mark.slow
+def test_spoiled_input_is_never_more_than_a_documented_error(tmp_path: Path) -> None:
+    done = run("fuzz.py", "--cases", "220", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    more = run("fuzz.py", "--cases", "231", "--out", str(tmp_path))
+    told = json.loads(more.stdout)
+    assert (told["next"], told["crashes"], set(told["kinds"].values())) == (231, 0, {21})
+    assert not list(tmp_path.glob("crash-*"))
+
+
+@pytest.mark.slow
+def test_runs_back_to_back_are_measured() -> None:
+    done = run("soak.py", "--minutes", "0.2")
+    assert done.returncode in (0, 1), done.stderr  # so short a time says nothing about what grows
+    assert "| child processes | 0.0 | 0.0 | 0.0 | +0.0 | flat |" in done.stdout

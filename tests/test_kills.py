@@ -23,4 +23,5 @@ def test_killed_runs_go_on_and_no_write_happens_twice() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     tally = json.loads(done.stdout)
     assert tally["kills"] == 4
+    assert (tally["lost_steps"], tally["unreadable"]) == (0, 0)
     assert (tally["twice"], tally["unasked"], tally["lost"]) == (0, 0, [])

@@ -268,7 +268,7 @@ def test_a_plan_that_was_cut_is_none_and_the_run_goes_on(runs: Runs) -> None:
         (call("echo"), "Error: echo: text: Field required"),
         (call("echo", text=1), "Error: echo: text: Input should be a valid string"),
         (call("echo", text="a", loud=True), "Error: echo: loud: Extra inputs are not permitted"),
-        (call("ring", who="Tom"), "Error: permission for ring was refused"),
+        (call("ring", who="Tom"), "Error: permission for ring was refused (network)"),
     ],
 )
 def test_what_the_model_can_correct_is_its_next_observation(runs: Runs, wrong: ToolCall, told: str) -> None:
@@ -329,7 +329,7 @@ def test_the_approver_sees_what_the_tool_will_get_and_can_grant_it(runs: Runs) -
 
     run = runs(call("ring", who="Tom"), finish(), approve=approve).trajectory
     assert asked == [Request("ring", {"who": "Tom", "loudly": False}, ("network",))]
-    assert run.steps[1].observations[0].content == "rang Tom"
+    assert "\nrang Tom\n" in run.steps[1].observations[0].content  # and around it, that it is from outside
     (event,) = (event for event in runs.seen if isinstance(event, events.ApprovalWanted))
     assert event.granted
 

@@ -53,7 +53,7 @@ def drive(model: LocalModel, folder: Path, home: Path, seed: int) -> list[Step]:
         sampling=Sampling(temperature=1.0, seed=seed),
         approve=lambda request: True,
         memory=VolatileMemory(),
-        services={"finetune": lambda note="": f"nothing to learn from yet ({note})"},
+        services={"finetune": lambda **said: f"nothing to learn from yet ({said})"},
         ask_user=lambda question: "yes",
     )
     with agent:

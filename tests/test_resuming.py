@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -209,3 +211,31 @@ def test_a_real_model_goes_on_after_a_resume_and_a_compaction(stage: Stage, tmp_
         again = stage.watch(agent.resume())
     assert len(again.trajectory.steps) > len(first.trajectory.steps)
     assert all(step.reply.trace is not None for step in again.trajectory.steps if step.kind != "compaction")
+
+
+DIES_AT_ONCE = """
+import os, sys
+from pathlib import Path
+from autoagent import Agent
+from autoagent.models import ScriptedModel
+home, work = map(Path, sys.argv[1:])
+for event in Agent(model=ScriptedModel([]), home=home, workspace=work, memory=False).events("Paint it"):
+    os._exit(9)
+"""
+
+
+def test_a_run_killed_the_moment_it_is_on_record_goes_on(stage: Stage) -> None:
+    stage.work.mkdir(exist_ok=True)
+    done = subprocess.run([sys.executable, "-c", DIES_AT_ONCE, stage.home, stage.work], check=False)
+    assert done.returncode == 9
+    store = Store(stage.home)
+    run = store.load("last")
+    assert (run.ending, run.steps) == (None, ())
+    assert store.latest_unfinished() == run.run_id
+    assert "finish" in run.tools
+    result = stage.watch(stage.agent([PLAN, FINISH]).resume(run.run_id))
+    assert (result.ending, result.trajectory.goal) == ("finished", "Paint it")
+    assert [message.content for message in stage.told[0]] == [
+        message.content for message in store.messages(run.run_id)[:2]
+    ]
+    assert store.snapshots_of(run.run_id).keys() == {0}

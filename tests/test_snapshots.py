@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -181,3 +182,26 @@ def test_threads_may_take_at_once(workspace: Path, snapshots: Snapshots) -> None
         thread.join()
     assert len(set(found)) == 1
     assert not list(snapshots.root.rglob(".new-*"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "word"),
+    [
+        ({"../evil": ["file", "a" * 64, 0o644]}, "outside its folder"),
+        ({"/etc/evil": ["link", "x", 0]}, "outside its folder"),
+        ({"a\0b": ["folder", "", 0o755]}, "outside its folder"),
+        ({".git/hooks/pre-commit": ["file", "a" * 64, 0o755]}, "no snapshot may"),
+        ({"sub/.autoagent": ["folder", "", 0o755]}, "no snapshot may"),
+        ({"a": ["file", "../../../etc/passwd", 0o644]}, "is no file, link or folder"),
+        ({"a": ["device", "", 0o644]}, "is no file, link or folder"),
+        ({"a": ["file"]}, "is no list of files"),
+        (["a"], "is no list of files"),
+    ],
+)
+def test_a_list_of_files_from_elsewhere_cannot_lead_out(
+    snapshots: Snapshots, tmp_path: Path, entries: object, word: str
+) -> None:
+    snapshot = snapshots.keep(json.dumps(entries).encode("ascii"))
+    with pytest.raises(StoreError, match=word):
+        snapshots.restore(snapshot, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

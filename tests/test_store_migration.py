@@ -1,83 +1,59 @@
-"""A record made by an older autoagent is brought up to date, and nothing in it is lost."""
+"""A record made by any older autoagent is brought up to date, and nothing in it is lost."""
 
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from autoagent.store import Store
+from autoagent.store.backup import backup
+from autoagent.store.database import MIGRATIONS
 from autoagent.store.forgotten import forget
+from autoagent.store.portable import import_run, packed_run, unpacked_run
+from autoagent.store.repair import repair
+from autoagent.store.restore import restore
+from autoagent.store.upkeep import check
 from autoagent.trajectory import Message, Observation, ToolCall
 
-# The schema of autoagent 0.1.0, word for word.
-FIRST_SCHEMA = """
-CREATE TABLE runs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, parent TEXT REFERENCES runs (id),
-    goal TEXT NOT NULL, model TEXT NOT NULL, seed INTEGER NOT NULL, check_text TEXT NOT NULL,
-    workspace TEXT NOT NULL, suite TEXT NOT NULL, tags TEXT NOT NULL,
-    plan TEXT NOT NULL DEFAULT '[]', tools TEXT NOT NULL DEFAULT '[]',
-    replayable INTEGER NOT NULL DEFAULT 1,
-    answer TEXT, ending TEXT, error TEXT NOT NULL DEFAULT '',
-    started REAL NOT NULL, seconds REAL NOT NULL DEFAULT 0);
-CREATE INDEX runs_by_suite ON runs (suite, seq);
-CREATE TABLE messages (
-    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, number INTEGER NOT NULL,
-    after_step INTEGER, role TEXT NOT NULL, content TEXT NOT NULL, calls TEXT NOT NULL, name TEXT,
-    PRIMARY KEY (run, number)) WITHOUT ROWID;
-CREATE TABLE steps (
-    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, number INTEGER NOT NULL,
-    text TEXT NOT NULL, reasoning TEXT NOT NULL, calls TEXT NOT NULL, value TEXT,
-    complete INTEGER NOT NULL, cached INTEGER NOT NULL, prefilled INTEGER NOT NULL,
-    forced INTEGER NOT NULL, sampled INTEGER NOT NULL, reply_seconds REAL NOT NULL,
-    kept INTEGER, prompt_ids BLOB, completion_ids BLOB, origins BLOB,
-    logprobs BLOB, masked_logprobs BLOB,
-    sub_goal INTEGER, ending TEXT, seconds REAL,
-    PRIMARY KEY (run, number));
-CREATE TABLE observations (
-    run TEXT NOT NULL, step INTEGER NOT NULL, number INTEGER NOT NULL,
-    tool TEXT NOT NULL, arguments TEXT NOT NULL, content TEXT NOT NULL, ok INTEGER NOT NULL,
-    seconds REAL NOT NULL, mutated INTEGER NOT NULL, detail TEXT NOT NULL,
-    PRIMARY KEY (run, step, number),
-    FOREIGN KEY (run, step) REFERENCES steps (run, number) ON DELETE CASCADE);
-CREATE TABLE snapshots (
-    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, step INTEGER NOT NULL,
-    snapshot TEXT NOT NULL, PRIMARY KEY (run, step)) WITHOUT ROWID;
-CREATE TABLE verdicts (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-    status TEXT NOT NULL, score REAL, reason TEXT NOT NULL, given_by TEXT, at REAL NOT NULL);
-CREATE INDEX verdicts_by_run ON verdicts (run, seq);
-PRAGMA user_version = 1;
-"""
-A_RUN = """
-INSERT INTO runs (id, goal, model, seed, check_text, workspace, suite, tags, plan, tools, started)
-    VALUES ('r00000000001', 'count', 'v1', 7, '', '.', '', '[]', '["look"]', '["finish"]', 5.0);
-INSERT INTO messages VALUES ('r00000000001', 0, NULL, 'system', 'You…', '[]', NULL);
-INSERT INTO messages VALUES ('r00000000001', 1, 0, 'user', 'Act.', '[]', NULL);
-INSERT INTO steps (run, number, text, reasoning, calls, complete, cached, prefilled, forced, sampled,
-    reply_seconds, seconds) VALUES ('r00000000001', 0, 'the plan', '', '[]', 1, 0, 5, 0, 6, 0.5, 1.0);
-INSERT INTO steps (run, number, text, reasoning, calls, complete, cached, prefilled, forced, sampled,
-    reply_seconds) VALUES ('r00000000001', 1, 'hm', '', '[["list_files", {}]]', 1, 0, 5, 0, 6, 0.5);
-INSERT INTO observations VALUES ('r00000000001', 1, 0, 'list_files', '{}', 'a.txt', 1, 0.1, 0, '');
-"""
+SCHEMAS = Path(__file__).parent / "schemas"
+OLDER = sorted(SCHEMAS.glob("*.sql"), key=lambda file: int(file.stem))
+RUN = "r00000000001"
 
 
-def old_record(home: Path) -> None:
+def old_record(home: Path, schema: Path) -> None:
     home.mkdir()
     with closing(sqlite3.connect(home / "runs.db")) as connection:
-        connection.executescript(FIRST_SCHEMA + A_RUN)
+        connection.executescript(schema.read_text(encoding="utf-8"))
 
 
-def test_a_record_of_the_first_schema_is_read_as_it_was(tmp_path: Path) -> None:
-    home = tmp_path / ".autoagent"
-    old_record(home)
-    store = Store(home)
-    run = store.load("r00000000001")
+@pytest.fixture(params=OLDER, ids=lambda file: f"schema {file.stem}")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    old_record(tmp_path / ".autoagent", request.param)
+    store = Store(tmp_path / ".autoagent")
+    yield store
+    store.close()
+
+
+def test_there_is_a_record_of_every_older_schema() -> None:
+    assert [file.stem for file in OLDER] == [str(number) for number in range(1, len(MIGRATIONS))], (
+        "keep a record of the schema that was the latest until now in tests/schemas"
+    )
+
+
+def test_it_is_read_as_it_was(store: Store) -> None:
+    run = store.load(RUN)
     assert [step.kind for step in run.steps] == ["plan", "act"]
     assert run.acts == run.steps[1:]
     seen = Observation(call=ToolCall(name="list_files"), content="a.txt", seconds=0.1)
     assert run.steps[1].observations == (seen,)
-    assert (run.settings, run.parent, run.plan, run.steps[0].recalled) == ({}, None, ("look",), ())
+    assert (run.parent, run.plan, run.steps[0].recalled) == (None, ("look",), ())
+    assert (run.verdict.status, run.verdict.by) == ("verified", "user")
     said = [(message.role, message.content) for message in store.messages("last")]
     assert said == [
         ("system", "You…"),
@@ -86,27 +62,88 @@ def test_a_record_of_the_first_schema_is_read_as_it_was(tmp_path: Path) -> None:
         ("assistant", "hm"),
         ("tool", "a.txt"),
     ]
-    store.close()
 
 
-def test_a_run_of_the_first_schema_can_be_resumed(tmp_path: Path) -> None:
-    home = tmp_path / ".autoagent"
-    old_record(home)
-    store = Store(home)
-    assert store.latest_unfinished() == "r00000000001"
+def test_the_schema_is_the_same_as_of_a_new_record(store: Store, tmp_path: Path) -> None:
+    new = Store(tmp_path / "new")
+    new.begin("g", model="m", seed=0, check="", workspace=tmp_path).close()
+    store.runs()
+    columns = []
+    for each in (store, new):
+        with each.database.reading() as read:
+            tables = [str(row[0]) for row in read.rows("SELECT name FROM sqlite_master ORDER BY name")]
+            found = {
+                table: {tuple(row)[1:] for row in read.rows(f"PRAGMA table_info({table})")}
+                for table in tables
+            }
+            columns.append((found, read.rows("PRAGMA user_version")[0][0]))
+    assert columns[0] == columns[1]
+    new.close()
+
+
+def test_its_run_can_be_resumed(store: Store) -> None:
+    assert store.latest_unfinished() == RUN
     record = store.reopen("last")
     record.said(Message(role="user", content="Go on."))
     assert store.messages("last")[-1].content == "Go on."
     record.ended("interrupted", None, 1.0)
-    store.close()
 
 
-def test_runs_of_the_first_schema_can_be_forgotten(tmp_path: Path) -> None:
-    home = tmp_path / ".autoagent"
-    old_record(home)
-    store = Store(home)
+def test_its_run_can_be_forgotten(store: Store) -> None:
     assert (store.forgotten(), store.find("last").forgotten) == (frozenset(), False)
-    store.rate("last", good=True)
-    assert forget(store, ["last"]) == ("r00000000001",)
+    assert len(list(store.verified())) == 1
+    assert forget(store, ["last"]) == (RUN,)
     assert (list(store.verified()), store.find("last").forgotten) == ([], True)
+
+
+def test_it_is_exported_backed_up_and_checked(store: Store, tmp_path: Path) -> None:
+    with store.database.writing() as write:
+        write.run("DELETE FROM undos")  # those of the fixture name snapshots that were never there
+    assert list(check(store)) == []
+    run = store.load(RUN)
+    other = Store(tmp_path / "other")
+    import_run(other, unpacked_run(packed_run(store, RUN)))
+    assert other.load(RUN).steps == run.steps
+    other.close()
+    backup(store.home, tmp_path / "a.tar")
+    restore(tmp_path / "third", tmp_path / "a.tar")
+    third = Store(tmp_path / "third")
+    assert third.load(RUN) == run
+    third.close()
+
+
+@pytest.mark.parametrize("schema", OLDER, ids=lambda file: f"schema {file.stem}")
+def test_an_old_backup_is_restored_and_an_old_damaged_record_is_saved(schema: Path, tmp_path: Path) -> None:
+    old_record(tmp_path / "home", schema)
+    backup(tmp_path / "home", tmp_path / "a.tar")  # as it is, without bringing it up to date
+    restore(tmp_path / "other", tmp_path / "a.tar")
+    store = Store(tmp_path / "other")
+    assert len(store.load(RUN).steps) == 2
     store.close()
+    with closing(sqlite3.connect(tmp_path / "home" / "runs.db")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        sql = "UPDATE sqlite_master SET sql = 'CREATE INDEX runs_by_suite ON runs (goal)' WHERE name = ?"
+        connection.execute(sql, ("runs_by_suite",))
+        connection.commit()
+    damaged = Store(tmp_path / "home")
+    assert any("was damaged" in line for line in repair(damaged))
+    assert len(damaged.load(RUN).steps) == 2
+    damaged.close()
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from autoagent.store import Store
+store = Store(Path(sys.argv[1]))
+print(len(store.load("last").steps))
+"""
+
+
+def test_processes_that_open_it_at_once_bring_it_up_to_date_once(tmp_path: Path) -> None:
+    old_record(tmp_path / "home", OLDER[0])
+    openers = [
+        subprocess.Popen([sys.executable, "-c", OPENER, tmp_path / "home"], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [opener.communicate(timeout=60)[0] for opener in openers] == ["2\n"] * 3

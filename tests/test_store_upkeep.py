@@ -31,7 +31,7 @@ def a_run(store: Store, content: str, *, child: str = "") -> RunRecord:
     record.snapshot(0)
     call = ToolCall(name="delegate")
     seen = Observation(call=call, content="", child=child)
-    record.stepped(Step(index=1, reply=Reply(text="", calls=(call,)), observations=(seen,), seconds=1))
+    record.stepped(Step(index=0, reply=Reply(text="", calls=(call,)), observations=(seen,), seconds=1))
     record.ended("finished", "1", 1.0)
     return record
 
@@ -91,6 +91,15 @@ def test_a_sound_record_and_a_missing_one_have_no_problems(store: Store) -> None
     assert not store.home.exists()
     a_run(store, "one")
     assert list(check(store)) == []
+
+
+def test_copies_of_workspaces_without_a_record_are_a_problem(store: Store) -> None:
+    a_run(store, "one")
+    store.close()
+    for file in store.home.glob("runs.db*"):
+        file.unlink()
+    (problem,) = check(store)
+    assert problem.what.endswith("runs.db is gone, but copies of workspaces are there")
 
 
 def test_missing_content_is_found_and_named(store: Store) -> None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints, overload
 
 import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from autoagent.errors import InvalidCall, ToolError, UsageError
+from autoagent.events import Progress
+from autoagent.security.values import vocabulary
 from autoagent.workspace import Workspace
 
 if TYPE_CHECKING:
     from autoagent.memory import Memory
-    from autoagent.security import Sandbox
+    from autoagent.security import Guard, Sandbox
 
 _MOST_CHARS = 5_000_000  # of a result; what is longer is not even kept on file
 _MOST_ITEMS = 10_000  # taken from a generator, which may never end
 _OWN = "argument_"  # keeps an argument named "json" or "copy" apart from pydantic's own attributes
 
 Effect = Literal["read", "write", "execute", "network", "train", "ask"]
+
+
+def _unheard(progress: Progress) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,62 @@ class Context:
     services: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # by name: "finetune", …
     sandbox: Sandbox | None = None  # where programs are run; None: not at all
     hosts: tuple[str, ...] = ()  # that may be reached: "example.org", "*.example.org", "localhost:8000"
+    heard: Callable[[Progress], None] = _unheard  # who is told of what is reported
+    guard: Guard | None = None  # what came from outside so far
+
+    @property
+    def tainted(self) -> bool:
+        """Whether the run has read anything that came from outside."""
+        return self.guard is not None and self.guard.tainted
+
+    def from_outside(self, place: str) -> None:
+        """Say that what the tool is about to return is from outside, where that differs from call to call."""
+        if self.guard is not None:
+            self.guard.flag(place)
 
     def service(self, name: str) -> Callable[..., Any]:
-        """Something above the tools that ``Agent`` lends them.
+        """Something above the tools that ``Agent`` lends them; one that declares ``ctx``, too, gets this one.
 
         Raises:
             ToolError: this run does not offer it.
         """
         try:
-            return self.services[name]
+            service = self.services[name]
         except KeyError:
             raise ToolError(f"{name} is not available in this run") from None
+        return functools.partial(service, ctx=self) if _wants_context(service) else service
+
+    def report(
+        self,
+        stage: str,
+        done: int = 0,
+        total: int = 0,
+        *,
+        seconds_left: float | None = None,
+        figures: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Say how far a long call is: a ``Progress`` event. Only of a tool that is ``long``, else unheard.
+
+        Args:
+            stage: What it is doing now, in a few words.
+            done: How much of ``total`` is done.
+            total: 0 where nobody knows.
+            seconds_left: Until the end of this stage.
+            figures: What is worth watching, by name.
+
+        Raises:
+            KeyboardInterrupt: the run was ended meanwhile: clean up and let it pass.
+        """
+        self.heard(
+            Progress(stage=stage, done=done, total=total, seconds_left=seconds_left, figures=dict(figures))
+        )
+
+
+def _wants_context(function: Callable[..., Any]) -> bool:
+    try:
+        return "ctx" in inspect.signature(function).parameters
+    except (ValueError, TypeError):  # a builtin that does not tell
+        return False
 
 
 class Tool:
@@ -59,7 +111,14 @@ class Tool:
         hints: Other words people use for what it does; only the ranking reads them.
         needs: What it cannot work without: a service, "sandbox" or "hosts"; where that is missing, an agent
             does not show it.
+        long: Whether it may work for minutes: it then has a thread of its own, and what it reports is passed
+            on at once. So has whatever trains.
         source: Where it is from, for messages: "built in", a file, a package.
+        outside: Whether what it returns was written by others than the user: it taints the run. By default,
+            that of a tool that uses the network.
+        content: Arguments that only hold what people are to read; all others say where things go, and have
+            to be the user's own words once a run is tainted.
+        structured: Whether the function itself puts its result together, as dicts and lists.
     """
 
     def __init__(
@@ -68,6 +127,10 @@ class Tool:
         effects: tuple[Effect, ...] = ("read",),
         hints: str = "",
         needs: str = "",
+        long: bool = False,
+        *,
+        outside: bool | None = None,
+        content: tuple[str, ...] = (),
     ) -> None:
         documentation = docstring_parser.parse(function.__doc__ or "")
         if not documentation.short_description:
@@ -81,7 +144,8 @@ class Tool:
             _arguments_of(function, {p.arg_name: p.description for p in documentation.params}),
             effects,
         )
-        self.hints, self.needs = hints, needs
+        self.hints, self.needs, self.long = hints, needs, long or "train" in effects
+        self._declare(outside, content)
 
     @classmethod
     def from_parts(
@@ -92,6 +156,8 @@ class Tool:
         description: str,
         arguments: Mapping[str, Any],
         effects: tuple[Effect, ...] = ("read",),
+        outside: bool | None = None,
+        content: tuple[str, ...] = (),
     ) -> Tool:
         """A tool not written as a function.
 
@@ -104,7 +170,17 @@ class Tool:
         }
         model = _model(name, parts)
         made._set_up(function, name, description, model, effects)
+        made._declare(outside, content)
         return made
+
+    def _declare(self, outside: bool | None, content: tuple[str, ...]) -> None:
+        unknown = set(content) - set(self.parameters["properties"])
+        if unknown:
+            raise UsageError(
+                f"tool {self.name}: content names no argument of it: {', '.join(sorted(unknown))}"
+            )
+        self.outside = "network" in self.effects if outside is None else outside
+        self.content = frozenset(content)
 
     def _set_up(
         self,
@@ -125,11 +201,23 @@ class Tool:
         self.effects: tuple[Effect, ...] = tuple(effects)
         self.description = description
         self.hints = self.needs = ""
+        self.long = "train" in effects
         module = str(getattr(function, "__module__", ""))
         self.source = "built in" if module.startswith("autoagent.tools.") else module
         self._arguments = arguments
         self._wants_context = "ctx" in inspect.signature(function).parameters
         self.parameters = _plain_schema(self._arguments)
+        self.structured = "network" not in effects and _structured(function)
+        self.outside, self.content = "network" in effects, frozenset[str]()
+
+    @functools.cached_property
+    def vocabulary(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of properties in its schema, and the values that it lists or that are defaults."""
+        names, choices = vocabulary(self.parameters)
+        defaults = {
+            str(each["default"]) for each in self.parameters["properties"].values() if "default" in each
+        }
+        return names, choices | defaults
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -173,7 +261,13 @@ class Tool:
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, effects: tuple[Effect, ...] = ("read",), hints: str = "", needs: str = ""
+    *,
+    effects: tuple[Effect, ...] = ("read",),
+    hints: str = "",
+    needs: str = "",
+    long: bool = False,
+    outside: bool | None = None,
+    content: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -182,11 +276,17 @@ def tool(
     effects: tuple[Effect, ...] = ("read",),
     hints: str = "",
     needs: str = "",
+    long: bool = False,
+    outside: bool | None = None,
+    content: tuple[str, ...] = (),
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function. Its name, type hints and docstring are what the model is told.
 
     Declare what it does to the world in ``effects``: a tool that writes but does not say so is neither asked
-    about nor followed by a snapshot. The default is that it only reads.
+    about nor followed by a snapshot. The default is that it only reads. One that works for minutes says so
+    with ``long=True`` and tells how far it is with ``ctx.report``. A tool that returns what others wrote
+    (mail, pages, tickets) says ``outside=True``; one that sends something says ``network``, and names in
+    ``content`` the arguments that are only text to read, such as the body of a message.
 
     >>> @tool
     ... def word_count(text: str) -> int:
@@ -194,8 +294,8 @@ def tool(
     ...     return len(text.split())
     """
     if function is not None:
-        return Tool(function, effects, hints, needs)
-    return lambda wrapped: Tool(wrapped, effects, hints, needs)
+        return Tool(function, effects, hints, needs, long)
+    return lambda wrapped: Tool(wrapped, effects, hints, needs, long, outside=outside, content=content)
 
 
 def _arguments_of(function: Callable[..., Any], help_texts: Mapping[str, str | None]) -> type[BaseModel]:
@@ -258,6 +358,15 @@ def _plain_schema(arguments: type[BaseModel]) -> dict[str, Any]:
     plain: dict[str, Any] = strip(schema)
     plain.setdefault("properties", {})
     return plain
+
+
+def _structured(function: Callable[..., Any]) -> bool:
+    """Whether a function says that it returns dicts or lists of its own making."""
+    try:
+        kind = get_type_hints(function).get("return")
+    except (NameError, TypeError):
+        return False
+    return get_origin(kind) in (dict, list) or (isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
 def _as_text(result: Any) -> str:

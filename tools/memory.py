@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoagent.errors import StoreError, ToolError
-from autoagent.memory import Memory, Recalled
+from autoagent.memory import OUTSIDE, Memory, Recalled
 from autoagent.tools.base import Context, tool
 
 RECALLED = 3  # texts
@@ -20,7 +20,7 @@ LONGEST = 600  # characters of one text; the observation has to hold all of them
 def save_memory(text: str, *, ctx: Context) -> str:
     """Save a fact to memory."""
     try:
-        _memory(ctx).add(text)
+        _memory(ctx).add(text, source=OUTSIDE if ctx.tainted else "")
     except (ValueError, StoreError) as error:
         raise ToolError(str(error)) from None
     return "Saved."
@@ -41,6 +41,8 @@ def recall_memory(query: str, *, ctx: Context) -> str:
         found = _memory(ctx).recall(query, RECALLED)
     except StoreError as error:
         raise ToolError(str(error)) from None
+    if any(each.outside for each in found):
+        ctx.from_outside("memory")
     return "\n".join(_line(each) for each in found) or "Nothing in memory fits."
 
 

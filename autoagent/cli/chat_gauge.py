@@ -39,6 +39,8 @@ class Gauge:
                 self.forget()
                 self.model, self.window = event.model, event.window
                 self._began = time.monotonic()
+            case events.ModelChanged():
+                self.model, self.window = event.model, event.window or self.window
             case events.Compacted():
                 self.used = event.after
             case events.Stepped(step=step) if step.kind != "compaction":

@@ -72,6 +72,7 @@ class Talk:
         self.store = Store(parts.home)
         self.last = ""  # id of the last run of this chat
         self.past: list[Message] = []  # goals and answers, oldest first
+        self._tainted = False  # something in them may have come from outside
 
     @property
     def memory(self) -> Memory | None:
@@ -95,7 +96,8 @@ class Talk:
     def work_on(self, goal: str) -> None:
         """Begin a run, which knows what was said before."""
         goal = self._with_files(goal)
-        run = self._follow(self.agent.events(goal, past=self._fitting()))
+        run = self._follow(self.agent.events(goal, past=self._fitting(), tainted=self._tainted))
+        self._tainted = self._tainted or run.tainted
         if run.answer:
             self.past += [Message(role="user", content=goal), Message(role="assistant", content=run.answer)]
 
@@ -106,6 +108,7 @@ class Talk:
     def forget(self) -> None:
         """Begin a new conversation."""
         self.past.clear()
+        self._tainted = False
         self.gauge.forget()
 
     def use(self, model: str) -> None:

@@ -31,6 +31,10 @@ COMMANDS = {
     "tools": Place("tools", "app", "See the tools and call one by hand."),
     "memory": Place("memory", "app", "Add to, search and forget long-term memory."),
     "runs": Place("runs", "app", "See, compare, undo, export and rate recorded runs."),
+    "backup": Place(
+        "backup", "backup", "Write everything a project keeps into one archive, also while runs go on."
+    ),
+    "restore": Place("restore", "restore", "Bring a project back from an archive of `autoagent backup`."),
     "models": Place("models", "app", "See model versions, choose one, go back."),
     "eval": Place("evals", "evaluate", "Measure a model on a suite of goals, each in a fresh workspace."),
     "practice": Place(

@@ -20,7 +20,7 @@ from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.names import named
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
-from autoagent.cli.screen import Screen, seconds
+from autoagent.cli.screen import Screen, bar, seconds
 from autoagent.cli.streams import json_line, only_results
 from autoagent.config import Settings
 from autoagent.errors import UsageError
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
     from autoagent.training.sft import FinetuneProgress
 
 Config = TypeVar("Config", bound=Settings)
-_STAGES = {
-    "train": "training",
-    "gate old": "measuring the old model",
-    "gate new": "measuring the new model",
-    "gate old elsewhere": "other goals, the old model",
-    "gate new elsewhere": "other goals, the new model",
-}
-_BAR = 20  # columns
 RUNS: dict[str, Any] = {"rich_help_panel": "Which runs"}
 TRAINING: dict[str, Any] = {"rich_help_panel": "Training"}
 GATE: dict[str, Any] = {"rich_help_panel": "Gate"}
@@ -50,6 +42,13 @@ class Method(StrEnum):
     SFT = "sft"
     DPO = "dpo"
     KTO = "kto"
+
+
+class Trainer(StrEnum):
+    """Who trains."""
+
+    OWN = "own"
+    TRL = "trl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +127,9 @@ class FinetuneOptions(TrainingOptions):
             **RUNS,
         ),
     ] = field(default_factory=list)
+    trainer: Annotated[
+        Trainer, Option(help="Who trains: our own trainer, or TRL's SFTTrainer (method sft).", **TRAINING)
+    ] = Trainer.OWN
     note: Annotated[str, Option(help="Kept with the new version.")] = ""
     output_format: Annotated[ReportFormat, Option("--output-format", help="What stdout gets.")] = (
         ReportFormat.TEXT
@@ -144,7 +146,9 @@ class FinetuneOptions(TrainingOptions):
         selection = given(since=self.since, until=self.until)
         selection |= {"runs": self.runs, "tags": self.tag, "models": self.made_by, "suite": self.from_suite}
         own = {"note": self.note, "outside": self.data, "selection": selection}
-        return checked(FinetuneConfig, {**self.training(limits), **own})
+        training = self.training(limits)
+        training["learning"]["trainer"] = self.trainer.value
+        return checked(FinetuneConfig, {**training, **own})
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -186,10 +190,11 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
                 suite=suite,
                 config=config,
                 earlier=earlier,
-                on_progress=lambda progress: _show(progress, screen),
+                on_progress=lambda progress: show_progress(progress, screen),
             )
     except KeyboardInterrupt:
-        console.err().print("stopped; the same command goes on with what was done", style="yellow")
+        again = "goes on with what was done" if options.trainer is Trainer.OWN else "begins anew"
+        console.err().print(f"stopped; the same command {again}", style="yellow")
         raise
     if as_text:
         _print(result, console.out())
@@ -199,16 +204,22 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
     raise typer.Exit(Exit.OK if result.promoted else Exit.REFUTED)
 
 
-def _show(progress: FinetuneProgress, screen: Screen) -> None:
+def show_progress(progress: FinetuneProgress, screen: Screen, before: str = "") -> None:
+    """Show where a training stands, on a line that goes away; what is to be noted stays."""
     if progress.note:
+        screen.pause()
         console.err().print(console.clean(f"note: {progress.note}"), soft_wrap=True)
-    screen.busy(progress_line(progress))
+    if progress.total:
+        screen.busy(before + progress_line(progress))
 
 
 def progress_line(progress: FinetuneProgress) -> str:
     """``training ━━━━──── 120/400 · loss 0.412 · 3,200 tokens/s · 41.0 s left``."""
-    full = round(_BAR * progress.step / max(1, progress.total))
-    parts = [f"{_STAGES[progress.stage]} {'━' * full}{'─' * (_BAR - full)} {progress.step}/{progress.total}"]
+    from autoagent.training.service import STAGES
+
+    parts = [
+        f"{STAGES[progress.stage]} {bar(progress.step, progress.total)} {progress.step}/{progress.total}"
+    ]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.3f}")
     if progress.validation_loss is not None:

@@ -22,6 +22,7 @@ from autoagent.errors import UsageError
 from autoagent.home import FOLDER, ensure_home
 from autoagent.memory import Entry, Recalled, exists, open_memory
 from autoagent.memory import reindex as reindex_memory
+from autoagent.memory.protocol import OUTSIDE
 
 if TYPE_CHECKING:
     from autoagent.memory.chroma import ChromaMemory
@@ -280,6 +281,8 @@ def _sources(memory: ChromaMemory, source: str, root: Path) -> list[str]:
     if not source:
         return [""]
     names = {name for _, name in memory.counts()}
+    if source.startswith("run "):  # what it kept after it had read from outside is marked
+        return [each for each in (source, f"{source} {OUTSIDE}") if each in names]
     return [source] if source in names else sources_below(memory, Path(source).expanduser(), root)
 
 

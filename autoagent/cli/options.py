@@ -16,7 +16,7 @@ import typer
 from autoagent.cli import console
 from autoagent.cli.names import named as named
 from autoagent.cli.parts import Parts
-from autoagent.config import LARGEST_SEED, Conduct, Limits, Sampling, Settings
+from autoagent.config import LARGEST_SEED, Conduct, Limits, Safety, Sampling, Settings
 from autoagent.configfile import add_permission_rule
 from autoagent.errors import UsageError
 from autoagent.memory import LazyMemory
@@ -200,6 +200,11 @@ class AgentOptions:
 
         config = self.config(parts)
         rules = config.permissions
+        if config.sandbox == "off":
+            text = (
+                "autoagent: warning: no sandbox: programs reach all that you can (files, network, processes)"
+            )
+            console.err().print(text, style="yellow", soft_wrap=True)
         return Agent(
             tools=all_tools(parts, config),
             model=parts.followed(config),
@@ -208,11 +213,12 @@ class AgentOptions:
             limits=Limits(**chosen(config, Limits)),
             sampling=Sampling(**chosen(config, Sampling)),
             conduct=Conduct(**chosen(config, Conduct)),
+            safety=Safety(**chosen(config, Safety)),
             prompts=parts.prompts,
             approve=contact.approve,
             rules=Rules(rules.allow, rules.ask, rules.deny),
             remember=lambda rule: add_permission_rule(parts.home, rule),
-            sandbox=Sandbox(unsafe=config.sandbox == "off"),
+            sandbox=Sandbox.chosen(config.sandbox),
             hosts=config.hosts,
             protected=[*map(Path, config.tools), parts.prompts],
             memory=opened_lazily(parts.home, config) if config.memory else False,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from autoagent.models.live import Source
     from autoagent.models.protocol import Model
     from autoagent.prompts import Prompts
+    from autoagent.tools import Context
+    from autoagent.training.service import FinetuneService
 
 
 @dataclass
@@ -92,16 +94,7 @@ class Parts:
     @property
     def services(self) -> Mapping[str, Callable[..., Any]]:
         """What tools may reach that is above them."""
-        return {"finetune": self._finetune}
-
-    def _finetune(self, **chosen: str) -> str:
-        from autoagent.nano import earlier, suites
-        from autoagent.training.finetune import FinetuneConfig
-        from autoagent.training.gate import GateConfig
-        from autoagent.training.service import finetune_service
-
-        config = FinetuneConfig(gate=GateConfig(limits=self.limits))
-        return finetune_service(self.home, suites.builtin, config, earlier)(**chosen)
+        return {"finetune": _Finetuning(self)}
 
     @property
     def limits(self) -> Limits:
@@ -160,6 +153,29 @@ class Parts:
         current = Current(self.home, lambda name: self.model(name, settings))
         current.model()  # now, and not when the first run begins
         return current
+
+
+@dataclass(frozen=True)
+class _Finetuning:
+    """The service behind the tool ``finetune``; what trains is imported when it is asked for."""
+
+    parts: Parts
+
+    def __call__(self, *, ctx: Context, **chosen: Any) -> str:
+        return self._service()(**chosen, ctx=ctx)
+
+    def preview(self, **chosen: Any) -> str:
+        """What a call would do."""
+        return self._service().preview(**chosen)
+
+    def _service(self) -> FinetuneService:
+        from autoagent.nano import earlier, suites
+        from autoagent.training.finetune import FinetuneConfig
+        from autoagent.training.gate import GateConfig
+        from autoagent.training.service import finetune_service
+
+        config = FinetuneConfig(gate=GateConfig(limits=self.parts.limits))
+        return finetune_service(self.parts.home, suites.builtin, config, earlier)
 
 
 def parts_of(ctx: typer.Context) -> Parts:

@@ -189,7 +189,7 @@ def _value(typed: str, schema: dict[str, Any]) -> Any:
     kinds = {part.get("type") for part in [schema, *schema.get("anyOf", ())]}
     if "string" in kinds or "enum" in schema:
         return typed
-    with suppress(json.JSONDecodeError):
+    with suppress(ValueError, RecursionError):
         return json.loads(typed)
     return typed
 

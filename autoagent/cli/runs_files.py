@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -12,11 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from autoagent.cli import console
-from autoagent.cli.parts import parts_of
+from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.runs_args import Model, Runs, Suite, Verdict
 from autoagent.errors import UsageError
+from autoagent.security import Secrets, known_secrets
 from autoagent.store import Store
 from autoagent.store.portable import import_run, packed_run, unpacked_run
+
+_IDS = frozenset("prompt_token_ids completion_token_ids logprobs masked_logprobs origins".split())  # of ATIF
 
 
 class Format(StrEnum):
@@ -54,7 +58,8 @@ def export(
 
     Several runs at once are lines of JSON (JSONL); a page shows one run.
     """
-    store = Store(parts_of(ctx).home)
+    parts = parts_of(ctx)
+    store = Store(parts.home)
     if everything and runs:
         raise UsageError("name runs, or say --all, not both")
     if not everything and (verdict or suite is not None or model):
@@ -67,29 +72,57 @@ def export(
         raise UsageError(
             f"a page shows one run, these are {len(named)}: name one, or choose another --format"
         )
-    count = _write(_text(store, named, as_, files=files), output)
+    count = _write(_text(store, named, as_, secrets=_secrets(parts), files=files), output)
     if output is not None:
         lines = f", {count} lines" if as_ is Format.MESSAGES else ""
         size = f"{len(named)} run{'' if len(named) == 1 else 's'}{lines}"
         console.err().print(f"{output}: {size}, {output.stat().st_size:,} bytes", soft_wrap=True)
 
 
-def _text(store: Store, runs: Sequence[str], as_: Format, *, files: bool) -> Iterator[str]:
+def _secrets(parts: Parts) -> Secrets:
+    """What an export must not hold: a run of an older version, or of another environment, may."""
+    if not parts.settings.secrets:
+        return Secrets(patterns={})
+    names, patterns = parts.settings.secret_names, parts.settings.secret_patterns
+    return known_secrets(os.environ, names=names, patterns=patterns)
+
+
+def _text(store: Store, runs: Sequence[str], as_: Format, *, secrets: Secrets, files: bool) -> Iterator[str]:
     """What is written, piece by piece, each with its line end."""
     if as_ is Format.HTML:
         from autoagent.store.page import page
 
-        yield page(store, runs[0])
+        yield secrets.redacted(page(store, runs[0]))
     elif as_ is Format.MESSAGES:
         from autoagent.store.export import chats
 
         schemas = _schemas()
         for run in runs:
             for chat in chats(store, run, schemas):
-                yield json.dumps(chat) + "\n"
+                yield json.dumps(secrets.redacted_all(chat)) + "\n"
     else:
         for value in _values(store, runs, as_, files=files):
+            value = _hidden(value, secrets)
             yield json.dumps(value, indent=None if len(runs) > 1 else 1) + "\n"
+
+
+def _hidden(run: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
+    """A run without secrets; where it held one, without token ids, too, which spell it. Files stay whole."""
+    files = {name: run[name] for name in ("contents",) if name in run}
+    told = {name: each for name, each in run.items() if name not in files}
+    clean = secrets.redacted_all(told)
+    if clean != Secrets(patterns={}).redacted_all(told):
+        clean = _without_ids(clean)
+    return {**clean, **files}
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_ids(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_ids(each) for name, each in value.items() if name not in _IDS}
+    return kept | ({"trace": None} if "trace" in kept else {})
 
 
 def _values(store: Store, runs: Sequence[str], as_: Format, *, files: bool) -> Iterator[dict[str, Any]]:
@@ -130,7 +163,7 @@ def import_(
 
     store = Store(parts_of(ctx).home)
     for file in files:
-        for value in _parsed(file):
+        for value in parsed(file):
             atif = str(value.get("schema_version", "")).startswith("ATIF-")
             done = import_run(store, from_atif(value) if atif else unpacked_run(value))
             if done.known:
@@ -139,8 +172,12 @@ def import_(
                 print(f"{done.run_id} is on record" + (f" (was {done.was})" * (done.run_id != done.was)))
 
 
-def _parsed(file: str) -> list[dict[str, Any]]:
-    """The runs of a file: one JSON value, or one a line."""
+def parsed(file: str) -> list[dict[str, Any]]:
+    """The runs of a file: one JSON value, or one a line.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
@@ -148,7 +185,7 @@ def _parsed(file: str) -> list[dict[str, Any]]:
         raise UsageError(f"{file} cannot be read: {why}") from None
     try:
         values = [json.loads(text)]
-    except ValueError:
+    except (ValueError, RecursionError):
         values = [
             _line(file, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
         ]
@@ -160,5 +197,5 @@ def _parsed(file: str) -> list[dict[str, Any]]:
 def _line(file: str, number: int, line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise UsageError(f"{file}, line {number}: no JSON: {problem}") from None

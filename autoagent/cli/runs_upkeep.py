@@ -17,6 +17,7 @@ from autoagent.cli.streams import json_line
 from autoagent.errors import StoreError, UsageError
 from autoagent.store import Store
 from autoagent.store import upkeep as record
+from autoagent.store.repair import repair as mended
 
 if TYPE_CHECKING:
     from autoagent.models.versions import Versions
@@ -73,9 +74,10 @@ def _tell(store: Store, gone: list[str], versions: Versions) -> None:
         screen.print(Text(f"  {run}  {_goal(store, run)}"), soft_wrap=True)
     if len(gone) > 10:
         screen.print(f"  … and {len(gone) - 10} more")
+    from autoagent.training.forget import learned_from
+
     for version in versions.list():
-        learned = set(gone) & set(((version.data or {}).get("sheet") or {}).get("runs") or ())
-        if learned:
+        if learned := learned_from(versions, version) & set(gone):
             warning = f"{version.name} learned from {_number(len(learned), 'run')} of these and keeps it"
             screen.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
@@ -91,17 +93,41 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def check(ctx: typer.Context, as_json: Json = False) -> None:
-    """Look for damage in the record and its snapshots; the exit code is 1 when there is some."""
+def check(
+    ctx: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended; what is damaged is moved aside.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for damage in the record and its snapshots; the exit code is 1 when there is some.
+
+    After --repair it is 1 when something is still wrong. Runs must not be at work meanwhile.
+    """
     store = Store(parts_of(ctx).home)
+    done = mended(store) if repair else []
     found = list(record.check(store))
     if as_json:
-        print(json_line([vars(problem) for problem in found]))
+        problems = [vars(problem) for problem in found]
+        print(json_line({"done": done, "problems": problems} if repair else problems))
     else:
-        for problem in found:
-            console.out().print(Text(f"✗ {console.clean(problem.what)}", style="red"), soft_wrap=True)
-            console.out().print(Text(f"  {console.clean(problem.remedy)}"), soft_wrap=True)
-        if not found:
-            print(f"{_number(len(store.runs()), 'run')}, nothing wrong")
+        _print_findings(store, done, found)
     if found:
         raise typer.Exit(Exit.ERROR)
+
+
+def _print_findings(store: Store, done: list[str], found: list[record.Problem]) -> None:
+    out = console.out()
+    for line in done:
+        out.print(Text(f"✓ {console.clean(line)}", style="green"), soft_wrap=True)
+    for problem in found:
+        out.print(Text(f"✗ {console.clean(problem.what)}", style="red"), soft_wrap=True)
+        out.print(Text(f"  {console.clean(problem.remedy)}"), soft_wrap=True)
+    if found:
+        return
+    print(f"{_number(len(store.runs()), 'run')}, nothing wrong")
+    count, size = record.unneeded(store)
+    if count:
+        what = f"{_number(count, 'file')}, {size / 1e6:.1f} MB"
+        note = f"snapshots that no run needs: {what}; --repair removes them"
+        console.err().print(Text(note, style="dim"), soft_wrap=True)

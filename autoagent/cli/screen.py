@@ -17,6 +17,7 @@ from autoagent.plan import parsed
 from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Trajectory, Verdict
 
 GUTTER = 9  # columns of the labels at the left
+_BAR = 20  # columns of one that fills
 _LINES = 8  # of an observation
 _LINE = 400  # characters of one of them
 _NUMBER = re.compile(r"\d+[.:)]\s*")  # of the sub-goal a reply says it serves
@@ -78,6 +79,8 @@ class Screen:
                 self._planned(event.sub_goals, event.done)
             case events.Called():
                 self._called(event.step, event.call)
+            case events.Progress():
+                self._progressed(event)
             case events.ApprovalWanted():
                 self._approved(event)
             case events.Observed():
@@ -90,6 +93,9 @@ class Screen:
                 self._aside(f"older steps summarised: {event.before:,} tokens became {event.after:,}")
             case events.Nudged():
                 self._nudged(event)
+            case events.ModelChanged():
+                self.pause()
+                self._row("model", Text(f"{clean(short_version(event.model))} from here on", style="dim"))
             case events.Note():
                 self.note(event.text)
             case events.Ended():
@@ -174,7 +180,16 @@ class Screen:
     def _approved(self, event: events.ApprovalWanted) -> None:
         self.pause()
         said = "allowed" if event.granted else "refused"
-        self._row("", Text(f"{said}: {', '.join(event.effects)}", style="dim" if event.granted else "yellow"))
+        why = f" ({event.reason})" if event.reason else ""
+        line = clean(f"{said}: {', '.join(event.effects)}{why}")
+        self._row("", Text(line, style="dim" if event.granted else "yellow"))
+
+    def _progressed(self, event: events.Progress) -> None:
+        """On a line that goes away; what a stage came to stays."""
+        line = at_work(event)
+        if 0 < event.total <= event.done:
+            self._aside(line)
+        self.busy(line)
 
     def _observed(self, seen: Observation) -> None:
         self.pause()
@@ -229,7 +244,10 @@ def replay(run: Trajectory) -> Iterator[Event]:
     yield events.Started(run_id=run.run_id, goal=run.goal, model=run.model, tools=run.tools)
     plans = [step.index for step in run.steps if step.kind == "plan"]
     plan = run.plan
+    later = {index: model for index, model in run.models.items() if index}
     for step in run.steps:
+        if step.index in later:
+            yield events.ModelChanged(step=step.index, model=later[step.index])
         if step.recalled:
             yield events.Recalled(texts=step.recalled)
         if step.kind == "compaction":
@@ -267,11 +285,34 @@ def _seen(step: int, observation: Observation) -> Iterator[Event]:
     asked = observation.permission
     if asked is not None:
         yield events.ApprovalWanted(
-            step=step, call=observation.call, effects=asked.effects, granted=asked.granted
+            step=step,
+            call=observation.call,
+            effects=asked.effects,
+            granted=asked.granted,
+            reason=asked.reason,
         )
     yield events.Observed(step=step, observation=observation)
     if observation.child:
         yield events.Note(text=f"delegated: autoagent runs show {observation.child}")
+
+
+def at_work(event: events.Progress) -> str:
+    """``training ━━━━──── 120/400 · loss 0.412 · 3,200 tokens/s · 41.0 s left``."""
+    over = 0 < event.total <= event.done
+    filled = f" {bar(event.done, event.total)} {event.done:,}/{event.total:,}" if event.total else ""
+    parts = [f"{event.stage}{filled}"]
+    for name, value in event.figures.items():
+        number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
+        parts.append(f"{number} {name}" if "/" in name else f"{name} {number}")
+    if event.seconds_left is not None and not over:
+        parts.append(f"{seconds(event.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def bar(done: int, total: int) -> str:
+    """``━━━━────``: how much of something is done."""
+    full = min(_BAR, round(_BAR * done / max(1, total)))
+    return "━" * full + "─" * (_BAR - full)
 
 
 def in_brief(run: Trajectory) -> str:

@@ -113,7 +113,7 @@ def _rules(parts: Parts) -> Rules:
 
 
 def _sandbox(parts: Parts) -> Sandbox:
-    return Sandbox(unsafe=parts.settings.sandbox == "off")
+    return Sandbox.chosen(parts.settings.sandbox)
 
 
 def _policy(parts: Parts, sandbox: Sandbox, *, yes: bool = False, workspace: Path | None = None) -> Policy:
@@ -210,7 +210,7 @@ def _tool(box: Toolbox, name: str) -> Tool:
 def _arguments(text: str) -> dict[str, Any]:
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f'the arguments are not JSON ({error}): write them like \'{{"path": "notes.txt"}}\''
         ) from None

@@ -20,6 +20,7 @@ from autoagent.goal import Goal
 from autoagent.memory import Memory
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Model
+from autoagent.store.rows import FAMILY
 from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Trajectory
 
@@ -45,7 +46,7 @@ def run_task(
         limits: Budgets of the run.
         seed: Of sampling.
         sampling: How tokens are drawn, with that seed; greedy by default.
-        suite: Name the run is recorded under.
+        suite: Name the run is recorded under; it has the tag ``family:NAME``, too.
 
     Raises:
         KeyboardInterrupt: the user interrupted the run; what there was of it is on record.
@@ -60,6 +61,7 @@ def run_task(
     named = {each.name for each in tools}
     known = Toolbox([*tools, *(each for each in builtin_tools() if each.name not in named)])
     runs: list[Trajectory] = []
+    tags = (f"{FAMILY}{task.family}",) if task.family else ()
     with scratch() as folder:
         root = task.lay_out(folder / "workspace").root
         for goal in task.goals:
@@ -73,7 +75,7 @@ def run_task(
                 sampling=(sampling or Sampling()).model_copy(update={"seed": seed}),
             )
             with agent:
-                runs.append(_watched(agent, Goal(goal.goal, check, any_ending=True), check, suite))
+                runs.append(_watched(agent, Goal(goal.goal, check, any_ending=True), check, suite, tags))
             if runs[-1].verdict.status != "verified":
                 break
     return _result(task, runs, check, seed).model_copy(update={"run_id": runs[-1].run_id if home else None})
@@ -113,8 +115,8 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _watched(agent: Agent, goal: Goal, check: TaskCheck, suite: str) -> Trajectory:
-    for event in agent.events(goal, suite=suite):
+def _watched(agent: Agent, goal: Goal, check: TaskCheck, suite: str, tags: Sequence[str]) -> Trajectory:
+    for event in agent.events(goal, suite=suite, tags=tags):
         check.watch(event)
         if isinstance(event, events.Closed):
             if event.trajectory.ending == "interrupted":

@@ -1,4 +1,4 @@
-"""Three small pieces of statistics: a fraction's interval, a paired test, a clustered bootstrap."""
+"""Small pieces of statistics: intervals of a fraction and of two, a paired test, a clustered bootstrap."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ def wilson(successes: float, n: int, *, z: float = Z_95) -> tuple[float, float]:
     low = 0.0 if successes <= 0 else max(0.0, centre - half)
     high = 1.0 if successes >= n else min(1.0, centre + half)
     return low, high
+
+
+def newcombe(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the change of a fraction between two independent samples; (-1, 1) without either.
+
+    Newcombe 1998 (Statistics in Medicine 17, 873-890), method 10: it squares and adds how far the Wilson
+    interval of each fraction reaches.
+
+    Args:
+        before: Successes, and of how many observations.
+        after: The same of the other sample.
+    """
+    if not before[1] or not after[1]:
+        return -1.0, 1.0
+    (old, old_low, old_high), (new, new_low, new_high) = (
+        (good / n, *wilson(good, n)) for good, n in (before, after)
+    )
+    change = new - old
+    return change - math.hypot(new - new_low, old_high - old), change + math.hypot(
+        new_high - new, old - old_low
+    )
 
 
 def mcnemar(wins: int, losses: int) -> float:

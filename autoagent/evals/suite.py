@@ -84,8 +84,10 @@ def _parsed(file: Path) -> dict[str, Any]:
         raise ConfigError(f"suite {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"suite {file} is not UTF-8 text: save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"suite {file} is not valid TOML: its values are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"suite {file} is not valid TOML: {error}") from None
+        raise ConfigError(f"suite {file} is not valid TOML: {' '.join(str(error).split())}") from None
 
 
 def _task(family: str, entry: dict[str, Any], where: str) -> Task:

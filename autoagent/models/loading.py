@@ -23,6 +23,7 @@ from transformers.utils.hub import cached_file
 from autoagent.errors import ModelError
 from autoagent.home import expanded
 from autoagent.models.adapter import is_adapter, merge_into
+from autoagent.models.foreign import check_file, check_links, check_weights
 from autoagent.models.needs import gigabytes, measure
 from autoagent.models.versions import Versions
 
@@ -60,6 +61,8 @@ def load_parts(
 
 def _with_adapter(folder: Path, *, device: str, dtype: str, trust_remote_code: bool) -> tuple[Any, Any, Path]:
     """The adapter's base, its weights changed as the adapter says."""
+    check_weights(folder)
+    check_links(folder)
     for file in sorted(folder.glob("*.safetensors")):
         _check_weights(file)
     base = Versions(folder.parent.parent).base_of(folder)
@@ -100,13 +103,10 @@ def out_of_memory(error: BaseException) -> bool:
 
 def check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise ModelError(
-            f"{folder} is a file; a model is a folder with config.json, *.safetensors and a tokenizer"
-        )
+        check_file(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"no model in {folder}: config.json is missing")
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"no weights in {folder}: *.safetensors is missing (other formats are not loaded)")
+    check_weights(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise ModelError(f"no tokenizer in {folder}: tokenizer.json is missing")
     try:

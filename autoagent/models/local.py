@@ -19,7 +19,7 @@ from autoagent.models.engine import Engine, load_engine
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.grammar import Grammars
 from autoagent.models.parsing import split_calls, split_own, split_reasoning
-from autoagent.models.protocol import Calls, Expect, Json, Text, ToolSchema
+from autoagent.models.protocol import Calls, Expect, Json, Session, Text, ToolSchema
 from autoagent.models.thinking import Thinking, Walk
 from autoagent.models.vocabulary import Vocabulary, control_tokens, disarmed
 from autoagent.models.writing import Writing
@@ -88,6 +88,15 @@ class LocalModel:
         """A session with this past, which may hold answers and calls of the assistant, too."""
         return LocalSession(self, [self.shaped(message) for message in messages], list(tools))
 
+    def take_over(self, session: Session) -> LocalSession | None:
+        """A session that goes on with another model's conversation, token by token; all of it is read anew.
+
+        None where the tokens of the other mean nothing to this model, or its template says things otherwise.
+        """
+        if not isinstance(session, LocalSession) or not _alike(session.model.engine, self.engine):
+            return None
+        return session.twin(self)
+
     def shaped(self, message: Message) -> dict[str, Any]:
         """The message for the template; control tokens spelled out in it become ordinary text.
 
@@ -151,11 +160,21 @@ class LocalSession:
         """Take back every message after ``mark``; what was computed for those before it is kept."""
         del self._messages[mark:]
 
+    @property
+    def model(self) -> LocalModel:
+        return self._model
+
     def fork(self) -> LocalSession:
         """Return an independent session with the same past; the keys and values are copied."""
-        twin = LocalSession(self._model, copy.copy(self._messages), self._tools)
+        twin = self.twin(self._model)
+        twin._cache = self._cache.copied()
+        return twin
+
+    def twin(self, model: LocalModel) -> LocalSession:
+        """The same past with a model that has the same tokenizer, nothing of it computed yet."""
+        twin = LocalSession(model, copy.copy(self._messages), self._tools)
         twin._ids, twin._text, twin.used = list(self._ids), self._text, self.used
-        twin._cache, twin._began = self._cache.copied(), self._began
+        twin._began = self._began
         if self._dice is not None:
             twin._dice = self._dice[0], copy.deepcopy(self._dice[1])
         return twin
@@ -299,6 +318,14 @@ class LocalSession:
         if self._dice is None or self._dice[0] != sampling.seed:
             self._dice = sampling.seed, np.random.default_rng(sampling.seed)
         return self._dice[1]
+
+
+def _alike(one: Engine, other: Engine) -> bool:
+    """Whether tokens and chat template mean the same to both."""
+    a, b = one.tokenizer, other.tokenizer
+    if a.chat_template != b.chat_template or not (a.is_fast and b.is_fast):
+        return False
+    return bool(a.backend_tokenizer.to_str() == b.backend_tokenizer.to_str())
 
 
 def _stops(engine: Engine) -> list[int]:

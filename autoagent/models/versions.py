@@ -31,6 +31,7 @@ from autoagent.home import expanded
 from autoagent.models import disk
 from autoagent.models.adapter import ADAPTER, BASE, Base, base_of, check_base, hub_folder, is_adapter
 from autoagent.models.fingerprint import fingerprint, shapes, shaping_files
+from autoagent.models.foreign import check_links, check_weights
 from autoagent.models.manifest import (
     EMBEDDED,
     MANIFEST,
@@ -127,12 +128,15 @@ class Versions:
             manifest: Fields of :class:`Version`; name, hash, created, base and files are set here.
 
         Raises:
-            ModelError: ``source`` holds no model, or the base of an adapter is not here.
+            ModelError: ``source`` holds no model, a pickle in place of one, or a link out of it; or the base
+                of an adapter is not here.
             StoreError: it cannot be written.
         """
         config = ADAPTER if is_adapter(source) else "config.json"
-        if not (source / config).is_file() or not any(source.glob("*.safetensors")):
-            raise ModelError(f"{source} is no model folder: config.json or *.safetensors is missing")
+        if not (source / config).is_file():
+            raise ModelError(f"{source} is no model folder: config.json is missing")
+        check_weights(source)
+        check_links(source)
         found = None
         if config == ADAPTER:
             found = self._found_base(source, Base(name=base) if base else base_of(source))

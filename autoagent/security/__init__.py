@@ -4,12 +4,16 @@ from autoagent.security.policy import Answer, Approve, Decision, Policy, Request
 from autoagent.security.preview import preview
 from autoagent.security.rules import Rule, Rules
 from autoagent.security.sandbox import Sandbox, SandboxLimits
+from autoagent.security.secrets import Secrets, known_secrets
+from autoagent.security.taint import Action, Guard, Taint
 from autoagent.security.watch import Outcome
 
 __all__ = [
+    "Action",
     "Answer",
     "Approve",
     "Decision",
+    "Guard",
     "Outcome",
     "Policy",
     "Request",
@@ -17,6 +21,9 @@ __all__ = [
     "Rules",
     "Sandbox",
     "SandboxLimits",
+    "Secrets",
+    "Taint",
+    "known_secrets",
     "preview",
     "refuse",
 ]

@@ -33,7 +33,7 @@ class Request:
     """What an approver is asked: tool, the arguments it will really get, and effects that need consent.
 
     Attributes:
-        reason: Why it is asked, when a rule says so.
+        reason: Why it is asked, when a rule or what came from outside says so.
         preview: What would happen: a unified diff of a file, the command, the code.
         rule: What a yes for longer than once allows: this file, command or host; else every call of the tool.
         scopes: How long a yes may last; "always" only where it can be kept and would make a difference.
@@ -46,6 +46,8 @@ class Request:
     preview: str = field(default="", compare=False)
     rule: str = field(default="", compare=False)
     scopes: tuple[Scope, ...] = field(default=("once", "run"), compare=False)
+    concern: str = field(default="", compare=False)  # what the guard has against it
+    barred: bool = field(default=False, compare=False)  # nobody can lift that concern
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class Policy:
         arguments: Mapping[str, Any],
         *,
         preview: str | Callable[[], str] = "",
+        concern: str = "",
+        barred: bool = False,
+        firm: bool = False,
+        vouched: bool = False,
     ) -> Request | None:
         """What :meth:`permit` has to be asked, or None when the call is simply allowed.
 
@@ -101,20 +107,52 @@ class Policy:
             effects: Those it declares.
             arguments: As the function will get them.
             preview: What to show to the person; a callable is only called when there is something to ask.
+            concern: What the guard has against the call (``Guard.concern``): what was allowed is asked about,
+                unless the user allowed just this file, command or address.
+            barred: Then it is denied instead.
+            firm: No rule lifts the concern, and no answer given before.
+            vouched: The user said themselves where it goes: its use of the network need not be asked about.
         """
         decision, rule = self.decide(tool, effects, arguments)
-        if decision == "allow":
-            return None
+        concern = "" if not firm and self._names_this(tool, arguments) else concern
         open_effects = tuple(effect for effect in effects if self._by_effect(tool, effect) != "allow")
-        lasting: tuple[Scope, ...] = ("always",) if self.remember is not None and rule is None else ()
+        if (
+            decision == "ask"
+            and rule is None
+            and vouched
+            and not concern
+            and set(open_effects) == {"network"}
+        ):
+            decision = "allow"
+        if decision == "allow" and not concern:
+            return None
+        decision = "deny" if barred and concern else "ask" if decision == "allow" else decision
+        because = f"the rule {rule} says {decision}" if rule is not None else ""
+        covering = Rule.covering(tool, arguments, self.workspace)
         return Request(
             tool=tool,
             arguments=arguments,
             effects=(open_effects or effects) if rule is None else effects,
-            reason=f"the rule {rule} says {decision}" if rule is not None else "",
+            reason=concern or because,
             preview=preview if isinstance(preview, str) else preview() if decision == "ask" else "",
-            rule=str(Rule.covering(tool, arguments, self.workspace)),
-            scopes=("once", "run", *lasting),
+            rule=str(covering),
+            scopes=self._scopes(rule, lasting=not concern or (covering.about is not None and not firm)),
+            concern=concern,
+            barred=barred and bool(concern),
+        )
+
+    def _scopes(self, rule: Rule | None, *, lasting: bool) -> tuple[Scope, ...]:
+        """How long a yes may last; one to a concern only where it is about one file, command or host."""
+        if not lasting:
+            return ("once",)
+        return ("once", "run", "always") if self.remember is not None and rule is None else ("once", "run")
+
+    def _names_this(self, tool: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether the user allowed just this file, command or address: then the place is theirs."""
+        call = (tool, arguments, self.workspace)
+        return any(
+            rule.about is not None and rule.places(arguments) and rule.allows(*call)
+            for rule in (*self._granted, *self.rules.allow)
         )
 
     def permit(self, request: Request) -> Answer:
@@ -128,15 +166,19 @@ class Policy:
             denied = [effect for effect in request.effects if self._by_effect(request.tool, effect) == "deny"]
             why = f"the rule {rule}" if rule is not None else ", ".join(denied)
             raise Denied(f"{request.tool} is not permitted here ({why})")
-        if decision == "allow":
+        if request.barred:
+            raise Denied(f"{request.tool} is not permitted here ({request.concern})")
+        if decision == "allow" and not request.concern:
             return Answer(True)
         given = self.approve(request)
         answer = given if isinstance(given, Answer) else Answer(bool(given))
         if not answer.granted:
             said = answer.feedback.strip()
-            message = f"permission for {request.tool} was refused" + (f": {said}" if said else "")
+            why = request.reason or ", ".join(request.effects)
+            message = f"permission for {request.tool} was refused" + (f" ({why})" if why else "")
+            message += f": {said}" if said else ""
             raise Denied(message, by="policy" if self.approve is refuse else "user", feedback=said)
-        if answer.scope != "once" and request.rule:
+        if answer.scope != "once" and "run" in request.scopes and request.rule:
             self._granted.append(Rule.parse(request.rule))
             if answer.scope == "always" and self.remember is not None and "always" in request.scopes:
                 self.remember(request.rule)

@@ -16,26 +16,34 @@ _SWITCHES = (  # kernel settings that forbid user namespaces: file under /proc/s
 
 
 @functools.cache
-def blocked(bwrap: str | None) -> str:
-    """Why programs cannot be run in a sandbox, and the fix, in one line; empty when they can.
+def problem(bwrap: str | None) -> tuple[str, str]:
+    """Why bubblewrap cannot be used here, in a few words, and the fix; two empty texts when it can.
 
-    Found out by running one, once per process.
+    Found out by running a program in it, once per process.
     """
     if not sys.platform.startswith("linux"):
-        return f"programs cannot be run: the sandbox (bubblewrap) is for Linux; use a container, {UNSAFE}"
+        return "the sandbox (bubblewrap) is for Linux", "use a container"
     if bwrap is None:
-        return f"programs cannot be run: bubblewrap is missing: `apt install bubblewrap`, {UNSAFE}"
-    from autoagent.security.sandbox import base
+        return "bubblewrap is missing", "`apt install bubblewrap`"
+    from autoagent.security.bubblewrap import base, call_filter
 
-    command = [bwrap, *base(bwrap, 2**26), "--remount-ro", "/", "--", "/bin/sh", "-c", "true"]
     try:
-        done = subprocess.run(command, env={}, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        return f"programs cannot be run: bubblewrap does not start ({problem}); mend it, {UNSAFE}"
+        with call_filter() as calls:
+            filtered = [] if calls is None else ["--seccomp", str(calls)]
+            done = subprocess.run(
+                [bwrap, *base(bwrap, 2**26), *filtered, "--remount-ro", "/", "--", "/bin/sh", "-c", "true"],
+                env={},
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=20,
+                pass_fds=[] if calls is None else [calls],
+            )
+    except (OSError, subprocess.TimeoutExpired) as trouble:
+        return f"bubblewrap does not start ({trouble})", "mend it"
     if done.returncode == 0:
-        return ""
+        return "", ""
     said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-    return f"programs cannot be run: bubblewrap fails here ({said[-1]}): {_advice()}, {UNSAFE}"
+    return f"bubblewrap fails here ({said[-1]})", _advice()
 
 
 @functools.cache

@@ -53,8 +53,8 @@ class Rule:
     @classmethod
     def covering(cls, tool: str, arguments: Mapping[str, Any], root: Path | None = None) -> Rule:
         """The rule an answer for longer than once makes: this file, command or host; else the whole tool."""
-        subjects = _subjects(arguments)
-        kind, value = subjects[0] if len(subjects) == 1 else ("text", "")
+        found = subjects(arguments)
+        kind, value = found[0] if len(found) == 1 else ("text", "")
         if kind == "text" or not value.strip():
             return cls(tool)
         if kind == "command":
@@ -71,18 +71,22 @@ class Rule:
         """Whether the rule is about this tool."""
         return _text_glob(self.tool).fullmatch(tool) is not None
 
+    def places(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether what it is about, in this call, is files, a command or an address, and nothing else."""
+        return all(kind != "text" for kind, _ in subjects(arguments))
+
     def allows(self, tool: str, arguments: Mapping[str, Any], root: Path | None = None) -> bool:
         """Whether every reading of the call fits: what may be said yes to without asking."""
         if self.about is None or not self.names(tool):
             return self.names(tool)
-        subjects = _subjects(arguments)
-        return bool(subjects) and all(self._fits_wholly(kind, value, root) for kind, value in subjects)
+        found = subjects(arguments)
+        return bool(found) and all(self._fits_wholly(kind, value, root) for kind, value in found)
 
     def touches(self, tool: str, arguments: Mapping[str, Any], root: Path | None = None) -> bool:
         """Whether some reading of the call fits: enough to ask or to deny."""
         if self.about is None or not self.names(tool):
             return self.names(tool)
-        return any(self._fits_somehow(kind, value, root) for kind, value in _subjects(arguments))
+        return any(self._fits_somehow(kind, value, root) for kind, value in subjects(arguments))
 
     def _fits_wholly(self, kind: Kind, value: str, root: Path | None) -> bool:
         about = self.about or ""
@@ -138,6 +142,15 @@ class Rules:
         allow, ask, deny = (tuple(map(str, rules)) for rules in (self.allow, self.ask, self.deny))
         return Rules((*allow, rule), ask, deny)
 
+    def asking(self, *rules: str) -> Rules:
+        """The same and some more that ask.
+
+        Raises:
+            ConfigError: one is malformed.
+        """
+        allow, ask, deny = (tuple(map(str, each)) for each in (self.allow, self.ask, self.deny))
+        return Rules(allow, (*ask, *rules), deny)
+
     def naming_nothing(self, tools: tuple[str, ...]) -> list[Rule]:
         """The rules that are about none of these tools: misspelt, most likely."""
         rules = (*self.deny, *self.ask, *self.allow)
@@ -148,7 +161,7 @@ class Rules:
         return f"Rules({', '.join(f'{key}={[str(rule) for rule in rules]}' for key, rules in shown.items())})"
 
 
-def _subjects(arguments: Mapping[str, Any]) -> list[tuple[Kind, str]]:
+def subjects(arguments: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     """What a call is about: its files, command or address; else its first argument."""
     known = [(_KINDS[key], value) for key, value in arguments.items() if key in _KINDS]
     found = known or [("text", value) for value in list(arguments.values())[:1]]

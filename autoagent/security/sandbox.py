@@ -1,8 +1,9 @@
-"""Run a program where it can do little harm: bubblewrap around it, limits on it, a clean environment in it.
+"""Run a program where it can do little harm: walls around it, limits on it, a clean environment in it.
 
 Inside there are the system's programs and libraries (read-only), Python's own folders (read-only), an empty
-``/tmp``, and the workspace (writable) at its usual path, without autoagent's home, with ``.git``, ``.venv``
-and ``node_modules`` read-only. There is no network, no other process, no other file.
+folder for temporary files, and the workspace (writable), without autoagent's home, with ``.git``, ``.venv``
+and ``node_modules`` read-only. There is no network, no other process, no other file. Bubblewrap is the wall
+where it works; else Landlock with seccomp (``landlock.py`` says what that cannot do); else no program is run.
 
 What is not covered: holes in the kernel; how much of the disk the workspace fills, file by file; what timing
 or load tell; files in the workspace that your own programs run later (a Makefile, conftest.py, a ``.git``
@@ -15,35 +16,30 @@ purpose may outlive the run.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
 from autoagent.config import Settings
 from autoagent.errors import ToolError
-from autoagent.home import FOLDER as HOME
+from autoagent.security import bubblewrap, landlock
 from autoagent.security.crowd import crowd_limit
-from autoagent.security.probe import blocked, understands
-from autoagent.security.watch import Outcome, watch
+from autoagent.security.inside import Found, environment, look
+from autoagent.security.probe import UNSAFE, problem
+from autoagent.security.stage import is_stage, staged
+from autoagent.security.watch import Outcome, threads_of_user, watch
 from autoagent.workspace import Workspace
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SETTINGS = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "mime.types",
-)  # of /etc
-_KEPT = frozenset({".git", ".venv", "node_modules"})  # other programs run what is in them: read-only
-_MOST_FOLDERS = 20_000  # of a workspace, looked through for such folders; what lies beyond is not protected
+Walls = Literal["bubblewrap", "landlock", "none"]
 _CROWD = 16  # processes above the limit, so that a program that reaches it can be told from one that does not
-# By a POSIX shell. The limit on a user's processes counts, in a sandbox, only those in there.
+# By a POSIX shell. The limit on a user's processes counts in bubblewrap only those in there, else all.
 _CROWDED = "ulimit -u {0} 2>/dev/null || ulimit -p {0} 2>/dev/null || :"  # bash, dash
 _LIMITED = 'ulimit -c 0; ulimit -f "$1"; ulimit -d "$2" 2>/dev/null; eval "$3"; shift 3; exec "$@"'
 
@@ -66,17 +62,40 @@ class Sandbox:
     """Runs programs in a workspace.
 
     Args:
-        unsafe: Run them without bubblewrap, with the rights of this process.
+        unsafe: Run them without any walls, with the rights of this process.
         limits: What one program may use.
+        only: The walls to use, or none; by default the first that work here.
     """
 
     unsafe: bool = False
     limits: SandboxLimits = field(default_factory=SandboxLimits)
+    only: Literal["", "bubblewrap", "landlock"] = ""
+
+    @classmethod
+    def chosen(cls, setting: str) -> Sandbox:
+        """The sandbox that the setting ``sandbox`` asks for."""
+        only: Any = "" if setting in ("auto", "off") else setting
+        return cls(unsafe=setting == "off", only=only)
+
+    @property
+    def walls(self) -> Walls | Literal[""]:
+        """What keeps programs in; empty where nothing can."""
+        if self.unsafe:
+            return "none"
+        if self.only != "landlock" and not problem(shutil.which("bwrap"))[0]:
+            return "bubblewrap"
+        return "landlock" if self.only != "bubblewrap" and not landlock.lacking() else ""
 
     @property
     def blocked(self) -> str:
         """Why no program can be run, and the fix, in one line; empty when it can."""
-        return "" if self.unsafe else blocked(shutil.which("bwrap"))
+        if self.walls:
+            return ""
+        why, fix = problem(shutil.which("bwrap"))
+        if self.only == "landlock":
+            return f"programs cannot be run: {landlock.lacking()}: set sandbox to auto, {UNSAFE}"
+        second = "" if self.only or not sys.platform.startswith("linux") else f", and {landlock.lacking()}"
+        return f"programs cannot be run: {why}{second}: {fix}, {UNSAFE}"
 
     def run(self, command: Sequence[str], workspace: Workspace, *, seconds: float | None = None) -> Outcome:
         """Run a program to its end, or to a limit. Ctrl-C stops it, too.
@@ -89,110 +108,81 @@ class Sandbox:
         Raises:
             ToolError: there is no sandbox here, or the program cannot be started.
         """
-        if self.blocked:
+        walls = self.walls
+        if not walls:
             raise ToolError(self.blocked)
-        if not self.unsafe and workspace.root == Path(workspace.root.anchor):
+        if walls != "none" and workspace.root == Path(workspace.root.anchor):
             raise ToolError(
                 "programs cannot be run: the workspace is the whole disk, so nothing would be outside"
             )
         limits = self.limits
         if seconds is not None:
             limits = limits.model_copy(update={"seconds": min(seconds, limits.seconds)})
-        bounded = [
-            "/bin/sh", "-c", _LIMITED, "sh",
-            str(limits.file_size // 512), str(limits.memory // 1024),
-            ":" if self.unsafe else _CROWDED.format(limits.processes + _CROWD), *command,
-        ]  # fmt: skip
-        if not self.unsafe:
-            bounded = [*_walls(workspace, limits), *bounded]
-        with crowd_limit(limits.processes + _CROWD) as join:
-            return watch([*join, *bounded], workspace.root, _environment(self.unsafe), limits)
+        if walls == "none":
+            return _unprotected(command, workspace, limits)
+        found = look(workspace)
+        if walls == "bubblewrap":
+            done = _in_bubblewrap(command, workspace, found, limits)
+        else:
+            done = _in_landlock(command, workspace, found, limits)
+        return _without_new_homes(done, workspace, found.homes)
 
 
-def _walls(workspace: Workspace, limits: SandboxLimits) -> list[str]:
-    """The bubblewrap command line. The order counts: what comes later is mounted over what came before."""
-    bwrap = shutil.which("bwrap")
-    assert bwrap is not None  # or it would be blocked
-    root = str(workspace.root)
-    inside = [path for path in _interpreter() if Path(path).is_relative_to(root) and path != root]
-    outside = [path for path in _interpreter() if path not in inside and path != root]
-    walls = [bwrap, *base(bwrap, limits.memory)]
-    walls += [word for path in outside for word in ("--ro-bind", path, path)]
-    walls += ["--bind", root, root]
-    walls += [word for path in (*inside, *_kept(workspace.root)) for word in ("--ro-bind", path, path)]
-    for path in _hidden(workspace):
-        walls += ["--tmpfs", str(path), "--remount-ro", str(path)] if path.is_dir() else [
-            "--ro-bind", "/dev/null", str(path)
-        ]  # fmt: skip
-    return [*walls, "--remount-ro", "/", "--chdir", root, "--"]
+def _in_bubblewrap(
+    command: Sequence[str], workspace: Workspace, found: Found, limits: SandboxLimits
+) -> Outcome:
+    with bubblewrap.call_filter() as calls, crowd_limit(limits.processes + _CROWD) as join:
+        line = [*join, *bubblewrap.walls(workspace, found, limits.memory, calls)]
+        line += _limited(command, limits, crowded=limits.processes + _CROWD)
+        inherited = [] if calls is None else [calls]
+        return watch(line, workspace.root, environment("/tmp"), limits, inherited=inherited)
 
 
-def base(bwrap: str, memory: int) -> list[str]:
-    """What every sandbox has: the system read-only, an empty /tmp, names of its own for all there is."""
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    if understands(bwrap, "--disable-userns"):
-        options += ["--unshare-user", "--disable-userns"]
-    for path in _SYSTEM:
-        if os.path.islink(path):
-            options += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            options += ["--ro-bind", path, path]
-    for name in _SETTINGS:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    room = ["--size", str(memory // 4)] if understands(bwrap, "--size") else []
-    options += ["--proc", "/proc", "--remount-ro", "/proc"]  # root owns the kernel's switches in there
-    options += ["--dev", "/dev", *room, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    return [*options, *room, "--tmpfs", "/tmp"]
+def _in_landlock(
+    command: Sequence[str], workspace: Workspace, found: Found, limits: SandboxLimits
+) -> Outcome:
+    most = limits.processes + _CROWD
+    landlock.check_apart(found.hidden, found.kept)
+    with landlock.room() as place, _stage(workspace, found) as folder, crowd_limit(most) as join:
+        line = [*join, *landlock.walls(place, found.kept, [str(folder)])]
+        line += _limited(command, limits, crowded=most + threads_of_user())
+        return watch(line, folder, environment(str(place / "tmp")), limits, patient=True)
 
 
-def _interpreter() -> list[str]:
-    """The folders of the Python that runs us, where the system's folders do not hold them already."""
-    found = dict.fromkeys(os.path.realpath(path) for path in (sys.base_prefix, sys.prefix))
-    covered = ("/", *_SYSTEM)
-    return [
-        path
-        for path in found
-        if path != "/" and not path.startswith(tuple(f"{each}/" for each in _SYSTEM)) and path not in covered
-    ]
+def _unprotected(command: Sequence[str], workspace: Workspace, limits: SandboxLimits) -> Outcome:
+    temporary = os.environ.get("TMPDIR", "/tmp")
+    with crowd_limit(limits.processes + _CROWD) as join:
+        line = [*join, *_limited(command, limits)]
+        return watch(line, workspace.root, environment(temporary), limits)
 
 
-def _kept(root: Path) -> Iterator[str]:
-    """Folders (of git, also files) in the workspace that may be read but not changed."""
-    for number, (folder, folders, files) in enumerate(os.walk(root)):
-        if number >= _MOST_FOLDERS:
-            return
-        for name in sorted(_KEPT & {*folders, *files}):
-            if not os.path.islink(os.path.join(folder, name)):
-                yield os.path.join(folder, name)
-        folders[:] = [name for name in folders if name not in _KEPT and name != HOME]
+def _limited(command: Sequence[str], limits: SandboxLimits, crowded: int | None = None) -> list[str]:
+    """The command under the limits that a shell can set, ``crowded`` on the processes of its user."""
+    crowd = ":" if crowded is None else _CROWDED.format(crowded)
+    sizes = (str(limits.file_size // 512), str(limits.memory // 1024))
+    return ["/bin/sh", "-c", _LIMITED, "sh", *sizes, crowd, *command]
 
 
-def _hidden(workspace: Workspace) -> list[Path]:
-    """Files and folders in the workspace that must not be seen: records, settings, memory."""
-    found = dict.fromkeys([*workspace.protected, *_homes(workspace.root)])
-    return [path for path in found if path.exists()]
+@contextmanager
+def _stage(workspace: Workspace, found: Found) -> Iterator[Path]:
+    """Where a program works: in the workspace itself, unless something in there has to be kept from it."""
+    if not found.hidden and not found.kept:
+        yield workspace.root
+        return
+    with staged(workspace.root, found.kept, found.hidden) as folder:
+        yield folder
 
 
-def _homes(root: Path) -> Iterator[Path]:
-    """Homes of this and of other projects in the workspace."""
-    for number, (folder, folders, _) in enumerate(os.walk(root)):
-        if number >= _MOST_FOLDERS:
-            return
-        if HOME in folders and not os.path.islink(os.path.join(folder, HOME)):
-            yield Path(folder) / HOME
-        folders[:] = [name for name in folders if name not in _KEPT and name != HOME]
-
-
-def _environment(unsafe: bool) -> dict[str, str]:
-    """What programs are told, bubblewrap itself included, whose environment its children can read."""
-    folders = [os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-    temporary = os.environ.get("TMPDIR", "/tmp") if unsafe else "/tmp"
-    return {
-        "PATH": os.pathsep.join(folders),
-        "HOME": temporary,
-        "TMPDIR": temporary,
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+def _without_new_homes(done: Outcome, workspace: Workspace, before: Sequence[Path]) -> Outcome:
+    """Set aside homes of autoagent that the program made: settings in there would be a policy of its own."""
+    names = []
+    for path in look(workspace).homes:
+        if path in before or is_stage(path):
+            continue
+        with suppress(OSError):  # gone already
+            path.rename(path.with_name(f"{path.name}-{secrets.token_hex(4)}"))
+            names.append(str(path.relative_to(workspace.root)))
+    if not names:
+        return done
+    told = f"{', '.join(names)} was renamed: no program may make settings of autoagent"
+    return replace(done, output=f"{done.output}\n{told}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOOK = 0.1  # seconds between two looks at memory and processes
 _GLANCE = 0.01  # seconds between two counts of all processes there are
+_PATIENCE = 5.0  # seconds for a program to end what it started
 _CHUNK = 65_536  # bytes
 
 
@@ -65,9 +66,22 @@ class _Kept:
 
 
 def watch(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], limits: SandboxLimits
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    limits: SandboxLimits,
+    *,
+    patient: bool = False,
+    inherited: Sequence[int] = (),
 ) -> Outcome:
     """Run a command in a folder until it ends or a limit is reached; nothing of it is left afterwards.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it is run.
+        environment: All that it is told.
+        limits: What it may use.
+        patient: At SIGTERM the command itself ends all that it started: give it the time.
 
     Raises:
         ToolError: it cannot be started.
@@ -80,11 +94,12 @@ def watch(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=inherited,
             start_new_session=True,  # Ctrl-C is for us; we end the program
         )
     except (OSError, ValueError) as problem:
         raise ToolError(f"the program cannot be started: {problem}") from None
-    watched = _Watched(program, limits, _Kept(limits.output))
+    watched = _Watched(program, limits, _Kept(limits.output), patient)
     try:
         stopped = watched.until_end()
     finally:
@@ -99,6 +114,7 @@ class _Watched:
     program: subprocess.Popen[bytes]
     limits: SandboxLimits
     kept: _Kept
+    patient: bool
     began: float = field(default_factory=time.monotonic)
     seen: dict[int, psutil.Process] = field(default_factory=dict)  # all it started, as far as looked at
     others: int = field(default_factory=lambda: _processes())  # on the machine when it was started
@@ -156,6 +172,10 @@ class _Watched:
         """End the program with all it started: a sandbox falls as one, else by session and as seen."""
         import psutil
 
+        if self.patient:
+            self.program.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.program.wait(_PATIENCE)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.program.pid, signal.SIGKILL)
         for process in self.seen.values():
@@ -171,3 +191,15 @@ def _processes() -> int:
     import psutil
 
     return len(psutil.pids())
+
+
+def threads_of_user() -> int:
+    """How many processes and threads this user has on the machine; of root, who has no such limit, none."""
+    import psutil
+
+    if os.geteuid() == 0:
+        return 0
+
+    found = (each.info for each in psutil.process_iter(["uids", "num_threads", "status"]))
+    alive = (each for each in found if each["uids"] and each["status"] != psutil.STATUS_ZOMBIE)
+    return sum(each["num_threads"] or 0 for each in alive if each["uids"].real == os.getuid())

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from autoagent.config import Conduct, Limits, Sampling, Settings
+from autoagent.config import Conduct, Limits, Safety, Sampling, Settings
 from autoagent.errors import ConfigError
 
 SECRETS = frozenset({"api_key"})  # never printed
@@ -87,8 +87,10 @@ class Tooling(Settings):
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
         default=(), description="Hosts that the web tools may reach, like example.org or *.example.org."
     )
-    sandbox: Literal["auto", "off"] = Field(
-        default="auto", description="Programs run in a sandbox or not at all; off runs them with your rights."
+    sandbox: Literal["auto", "bubblewrap", "landlock", "off"] = Field(
+        default="auto",
+        description="Programs run in the first sandbox that works here, or in the one named, or not at all; "
+        "off runs them with your rights.",
     )
 
 
@@ -143,12 +145,13 @@ GROUPS: tuple[type[Settings], ...] = (
     Limits,
     Conduct,
     Tooling,
+    Safety,
     Remembering,
     Surroundings,
 )
 
 
-class Config(ModelChoice, Sampling, Limits, Conduct, Tooling, Remembering, Surroundings):
+class Config(ModelChoice, Sampling, Limits, Conduct, Tooling, Safety, Remembering, Surroundings):
     """Everything that ``config.toml``, profiles and ``AUTOAGENT_*`` may set."""
 
     permissions: Permissions = Permissions()

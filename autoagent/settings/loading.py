@@ -18,7 +18,10 @@ PREFIX = "AUTOAGENT_"
 # What the openai client's own users have set; ours win.
 _FALLBACKS = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
 _FOLDERS = ("prompts", "memory_embedder")
-_SEPARATORS = {"tools": os.pathsep, "hosts": ","}  # of lists in the environment
+_SEPARATORS = {  # of lists in the environment
+    "tools": os.pathsep, "hosts": ",",
+    "untrusted": ",", "secret_names": ",", "secret_files": ",", "secret_patterns": "\n",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,10 @@ def read_toml(file: Path) -> str:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8 text: save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{file} is not valid TOML: its values are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+        raise ConfigError(f"{file} is not valid TOML: {' '.join(str(error).split())}") from None
 
 
 def _from_file(file: Path, base: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from autoagent.store.changes import at_step, snapshots_of
 from autoagent.store.conversation import Said, before
 from autoagent.store.rows import RunSummary
 from autoagent.store.runs import Store
-from autoagent.trajectory import Message, Step, Trajectory
+from autoagent.trajectory import MODELS, Message, Step, Trajectory
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Branch:
             suite=self.summary.suite,
             tags=tags,
             parent=self.run.run_id,
-            settings={**self.run.settings, **settings, "branched_at": self.step},
+            settings={**self._settings, **settings, "branched_at": self.step},
         )
         try:
             record.opened(self.opening, self.run.tools)
@@ -114,6 +114,11 @@ class Branch:
         finally:
             record.close()
         return record.run_id
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What the run ran with; which versions answered later in it says nothing about the branch."""
+        return {name: value for name, value in self.run.settings.items() if name != MODELS}
 
     def _share_snapshots(self, run_id: str) -> None:
         """The new run has the copies of the workspace that the old one had so far."""

@@ -82,6 +82,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Runs that are never learned from; the mark outlives its run, which may be imported again.
         "CREATE TABLE forgotten (run TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
     ),
+    ("ALTER TABLE observations ADD COLUMN origin TEXT",),  # JSON; NULL: nothing was carried out
 )
 
 _left_behind: list[sqlite3.Connection] = []  # of the parent process, after a fork: closing them would hurt it
@@ -103,6 +104,7 @@ class Database:
         self._lock = threading.Lock()  # one connection, used by one thread at a time
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
+        self._file: tuple[int, int] | None = None  # that is open: another may take its place (a restore)
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -125,7 +127,7 @@ class Database:
             if self._connection is not None or os.access(self.path, os.W_OK):
                 yield from self._transaction(self._open(), "BEGIN")
             elif self.path.exists():
-                with closing(_connect_to_read(self.path, self.wait)) as fixed:
+                with closing(connect_to_read(self.path, self.wait)) as fixed:
                     _migrate(fixed, self.path)
                     yield from self._transaction(fixed, "BEGIN")
             else:
@@ -154,12 +156,13 @@ class Database:
         if self._connection is not None and self._process != os.getpid():
             _left_behind.append(self._connection)
             self._connection = None
-        if self._connection is not None and not self.path.exists():
-            self._connection.close()  # the next transaction begins a new file
+        if self._connection is not None and self._file != (now := _identity(self.path)):
+            self._connection.close()  # the next transaction opens what is there then
             self._connection = None
-            raise StoreError(
-                f"{self.path} is gone: it was removed while it was in use; restore it if you can"
-            )
+            if now is None:
+                raise StoreError(
+                    f"{self.path} is gone: it was removed while it was in use; restore it if you can"
+                )
         if self._connection is None:
             ensure_home(self.path.parent)
             connection = _connect(str(self.path), self.wait)
@@ -169,7 +172,7 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._process = connection, os.getpid()
+            self._connection, self._process, self._file = connection, os.getpid(), _identity(self.path)
         return self._connection
 
     @contextmanager
@@ -214,7 +217,16 @@ def _bytes_if_odd(value: Any) -> Any:
     return value
 
 
-def _connect_to_read(path: Path, wait: float) -> sqlite3.Connection:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, None where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def connect_to_read(path: Path, wait: float) -> sqlite3.Connection:
     """A file that may not be written, on a read-only disk or somebody else's; they may be at work on it."""
     at_work = path.with_name(f"{path.name}-wal").exists()
     how = "mode=ro" if at_work else "immutable=1"
@@ -274,7 +286,10 @@ def _explain(error: sqlite3.Error, path: Path, wait: float) -> str:
     if name.startswith("SQLITE_FULL"):
         return f"{path} cannot grow: the disk is full; free some space and try again"
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return f"{path} is damaged ({error}): move it away to start a new record, or restore it from a backup"
+        advice = (
+            "`autoagent runs check --repair` saves what can be read, `autoagent restore` brings a backup back"
+        )
+        return f"{path} is damaged ({error}): {advice}"
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         advice = "make it writable, or choose another place with AUTOAGENT_HOME"
         return f"{path} cannot be written ({error}): {advice}"

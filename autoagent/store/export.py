@@ -84,7 +84,9 @@ def _atif_steps(store: Store, run: Trajectory) -> Iterator[dict[str, Any]]:
                 "source": "system" if item.role == "system" else "user", "message": item.content
             }  # fmt: skip
         else:
-            yield shaped | _agent_step(item, contexts.get(item.index), children)
+            made = _agent_step(item, contexts.get(item.index), children)
+            model = run.answered_by(item.index)
+            yield shaped | made | ({} if model == run.model else {"model_name": model})
             at += item.seconds
 
 
@@ -116,7 +118,9 @@ def _agent_step(step: Step, context: tuple[int, ...] | None, children: set[str])
 
 
 def _result(seen: Observation, call: str | None, children: set[str]) -> dict[str, Any]:
-    extra = seen.model_dump(mode="json", include={"ok", "seconds", "mutated", "detail", "permission"})
+    extra = seen.model_dump(
+        mode="json", include={"ok", "seconds", "mutated", "detail", "permission", "origin"}
+    )
     result: dict[str, Any] = {"source_call_id": call, "content": seen.content, "extra": extra}
     if seen.child in children:
         result["subagent_trajectory_ref"] = [{"trajectory_id": seen.child, "session_id": seen.child}]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -59,3 +62,23 @@ class RunLock:
             return False
         self.release()
         return False
+
+
+@contextmanager
+def kept_from_sweeping(home: Path) -> Iterator[None]:
+    """While this lasts, no snapshot is swept away: some are being read, or written and not referred to yet.
+
+    Raises:
+        StoreError: the file of the lock cannot be made.
+    """
+    lock = RunLock(home, f"r-{secrets.token_hex(6)}")  # taken like a run that is being worked on
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def at_work(home: Path) -> list[str]:
+    """The runs that live processes work on now, and others that need the snapshots to stay."""
+    return [path.name for path in sorted((home / "locks").glob("r*")) if RunLock(home, path.name).taken]

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from autoagent.errors import StoreError, UsageError
+from autoagent.snapshots import manifest_of
 from autoagent.store.conversation import Said
 from autoagent.store.database import Transaction
 from autoagent.store.ids import free_id
+from autoagent.store.locks import kept_from_sweeping
 from autoagent.store.record import (
     put_end_of_step,
     put_message,
@@ -101,22 +103,40 @@ def import_run(store: Store, run: Portable) -> Imported:
     for each in store.runs():
         if mark in each.tags or (each.run_id == was and _same(store, run)):
             return Imported(each.run_id, was, known=True)
-    for digest, content in run.contents.items():
-        _keep(store, digest, content, was)
-    with store.database.writing() as write:
-        run_id = free_id(write, was)
-        _put(write, run_id, run, tags=[*run.tags, mark])
+    contents = _checked(run)
+    with kept_from_sweeping(store.home):  # nobody refers to them until the run is on record
+        for content in contents:
+            store.snapshots.keep(content)
+        with store.database.writing() as write:
+            run_id = free_id(write, was)
+            _put(write, run_id, run, tags=[*run.tags, mark])
     return Imported(run_id, was, known=False)
 
 
-def _keep(store: Store, digest: str, content: str, run_id: str) -> None:
-    try:
-        decoded = base64.b64decode(content, validate=True)
-    except ValueError:
-        decoded = b""
-    if hashlib.sha256(decoded).hexdigest() != digest:
-        raise UsageError(f"run {run_id} cannot be imported: the content {digest[:12]} in it is damaged")
-    store.snapshots.keep(decoded)
+def _checked(run: Portable) -> list[bytes]:
+    """The contents of the snapshots: each is what its hash says, and each snapshot has all that it needs.
+
+    Raises:
+        UsageError: something in it is damaged or missing.
+    """
+    nothing = f"run {run.trajectory.run_id[:40]} cannot be imported"
+    decoded: dict[str, bytes] = {}
+    for digest, content in run.contents.items():
+        try:
+            decoded[digest] = base64.b64decode(content, validate=True)
+        except ValueError:
+            decoded[digest] = b""
+        if hashlib.sha256(decoded[digest]).hexdigest() != digest:
+            raise UsageError(f"{nothing}: the content {digest[:12]} in it is damaged")
+    for snapshot in sorted(set(run.snapshots.values())):
+        try:
+            entries = manifest_of(decoded[snapshot], snapshot)
+        except StoreError as problem:
+            raise UsageError(f"{nothing}: {problem}") from None
+        missing = {entry.content for entry in entries.values() if entry.kind == "file"} - decoded.keys()
+        if missing:
+            raise UsageError(f"{nothing}: the content {min(missing)[:12]} is missing in it")
+    return list(decoded.values())
 
 
 def unpacked_run(value: Mapping[str, Any]) -> Portable:
@@ -132,7 +152,7 @@ def unpacked_run(value: Mapping[str, Any]) -> Portable:
         run = Portable.model_validate(value)
     except ValidationError as failure:
         first = failure.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = " ".join(".".join(str(part) for part in first["loc"]).split())[:100]
         raise UsageError(f"this is no exported run: {where}: {first['msg'].lower()}") from None
     missing = set(run.snapshots.values()) - set(run.contents)
     if missing:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoagent.snapshots import Snapshots
 from autoagent.store.conversation import Said
@@ -18,7 +20,7 @@ from autoagent.store.rows import (
     observation_columns,
     reply_columns,
 )
-from autoagent.trajectory import Ending, Message, Observation, Reply, Step, StepKind, Verdict
+from autoagent.trajectory import MODELS, Ending, Message, Observation, Reply, Step, StepKind, Verdict
 
 _PUT_REPLY = (
     f"INSERT INTO steps (run, number, kind, {', '.join(REPLY_COLUMNS)}) "
@@ -56,9 +58,13 @@ class RunRecord:
         with self._database.writing() as write:
             write.run("DELETE FROM messages WHERE run = ?", (self.run_id,))
             self._compactions = 0
-            for message in messages:
-                self._add(write, message)
-            write.run("UPDATE runs SET tools = ? WHERE id = ?", (as_json(list(tools)), self.run_id))
+            self.put_opening(write, messages, tools)
+
+    def put_opening(self, write: Transaction, messages: Sequence[Message], tools: Sequence[str]) -> None:
+        """The opening as part of a transaction, so that no run is on record without its own."""
+        for message in messages:
+            self._add(write, message)
+        write.run("UPDATE runs SET tools = ? WHERE id = ?", (as_json(list(tools)), self.run_id))
 
     def replied(self, index: int, reply: Reply, kind: StepKind = "act") -> None:
         """What the model said in step ``index``; call it before any of the reply's actions runs."""
@@ -83,6 +89,24 @@ class RunRecord:
         """The plan as it is now; a new one takes the place of the old."""
         with self._database.writing() as write:
             write.run("UPDATE runs SET plan = ? WHERE id = ?", (as_json(list(plan)), self.run_id))
+
+    def answered_by(self, model: str, step: int) -> None:
+        """Another model version answers from ``step`` on."""
+        self._note(lambda settings: {MODELS: {**settings.get(MODELS, {}), str(step): model}})
+
+    def tainted(self, sources: Sequence[str]) -> None:
+        """The run has read what came from outside, from these places."""
+        self._note(lambda settings: {"outside": list(sources)})
+
+    def _note(self, more: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Add to the settings what ``more`` makes of them."""
+        with self._database.writing() as write:
+            (row,) = write.rows("SELECT settings FROM runs WHERE id = ?", (self.run_id,))
+            settings = json.loads(row["settings"])
+            write.run(
+                "UPDATE runs SET settings = ? WHERE id = ?",
+                (as_json(settings | more(settings)), self.run_id),
+            )
 
     def compacted(self, messages: Sequence[Message]) -> None:
         """From here on the conversation is these messages, all of them, and what is said and replied next."""

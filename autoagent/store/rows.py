@@ -16,6 +16,7 @@ from autoagent.trajectory import (
     Ending,
     Message,
     Observation,
+    Origin,
     Permission,
     Reply,
     Step,
@@ -25,6 +26,7 @@ from autoagent.trajectory import (
     Verdict,
 )
 
+FAMILY = "family:"  # a tag that begins with it says which family of goals a run is of
 NO_TRACE = (None,) * 6
 REPLY_COLUMNS = (  # of the table of steps, in the order of reply_columns()
     "text", "reasoning", "calls", "value", "complete",
@@ -33,6 +35,7 @@ REPLY_COLUMNS = (  # of the table of steps, in the order of reply_columns()
 )  # fmt: skip
 OBSERVATION_COLUMNS = (  # in the order of observation_columns()
     "tool", "arguments", "content", "ok", "seconds", "mutated", "detail", "kept", "child", "permission",
+    "origin",
 )  # fmt: skip
 
 
@@ -153,6 +156,7 @@ def observation_columns(seen: Observation) -> tuple[Any, ...]:
     return (
         seen.call.name, as_json(seen.call.arguments), seen.content, seen.ok, seen.seconds, seen.mutated,
         seen.detail, seen.kept, seen.child, permission,
+        None if seen.origin is None else as_json(seen.origin.model_dump(mode="json")),
     )  # fmt: skip
 
 
@@ -181,6 +185,7 @@ def observation(row: Row) -> Observation:
         kept=text(row["kept"]),
         child=text(row["child"]),
         permission=_permission(row["permission"]),
+        origin=None if row["origin"] is None else Origin.model_validate(json.loads(row["origin"])),
     )
 
 

@@ -85,8 +85,10 @@ class Store:
         tags: Sequence[str] = (),
         parent: str | None = None,
         settings: Mapping[str, Any] = {},
+        opening: Sequence[Message] = (),
+        tools: Sequence[str] = (),
     ) -> RunRecord:
-        """Open the record of a new run.
+        """Open the record of a new run. With its opening it can be resumed from this moment on.
 
         Args:
             goal: What is wanted, in the user's words.
@@ -98,6 +100,9 @@ class Store:
             tags: Words to find it by.
             parent: The run it was delegated by, or branched from.
             settings: What it runs with, enough to resume it; values that JSON can hold.
+            opening: The conversation before the first model call; where it is not known yet, it follows with
+                ``RunRecord.opened``.
+            tools: Names of the tools shown, in the order shown.
 
         Raises:
             StoreError: the record cannot be written.
@@ -110,7 +115,9 @@ class Store:
             run_id = insert_run(write, values)
             lock = RunLock(self.home, run_id)
             lock.acquire()  # nobody else knows the id yet
-        return self._record(run_id, workspace, lock)
+            record = self._record(run_id, workspace, lock)
+            record.put_opening(write, opening, tools)
+        return record
 
     def _record(self, run_id: str, workspace: Path, lock: RunLock) -> RunRecord:
         return RunRecord(run_id, workspace, database=self.database, snapshots=self.snapshots, lock=lock)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoagent.errors import StoreError, UsageError
 from autoagent.store.database import Transaction
 from autoagent.store.ids import resolved
-from autoagent.store.locks import RunLock
+from autoagent.store.locks import RunLock, at_work
+from autoagent.store.rows import text
 from autoagent.store.runs import Store
+from autoagent.workspace import ATTACHED
 
 _RUN_ID = re.compile(r"r[0-9a-z]{11}")
-_DANGLING = {  # what refers to a run or step that is not there
+_REPAIR = "autoagent runs check --repair"
+DANGLING = {  # what refers to a run or step that is not there
     "messages": "SELECT DISTINCT run FROM messages WHERE run NOT IN (SELECT id FROM runs)",
     "steps": "SELECT DISTINCT run FROM steps WHERE run NOT IN (SELECT id FROM runs)",
     "observations": "SELECT DISTINCT o.run FROM observations AS o LEFT JOIN steps AS s "
@@ -89,7 +92,7 @@ def sweep(store: Store) -> int | None:
         StoreError: the record or a snapshot cannot be read, or a file cannot be removed.
     """
     with store.database.writing() as write:  # so that no run begins meanwhile
-        if any(RunLock(store.home, path.name).taken for path in (store.home / "locks").glob("r*")):
+        if at_work(store.home):
             return None
         needed: set[str] = set()
         for snapshot in _referred_to(write):
@@ -115,61 +118,148 @@ def check(store: Store) -> Iterator[Problem]:
         StoreError: the record cannot be read at all.
     """
     if not store.path.exists():
+        if any((store.home / "snapshots").glob("*/*")):
+            yield Problem(
+                f"{store.path} is gone, but copies of workspaces are there",
+                "restore a backup: autoagent restore FILE --force",
+            )
+        return
+    damage = integrity(store)
+    if damage != ["ok"]:
+        yield Problem(f"{store.path} is damaged: {' '.join(damage[0].split())[:200]}", _REPAIR)
         return
     with store.database.reading() as read:
-        damage = [str(row[0]) for row in read.rows("PRAGMA integrity_check(5)")]
-        sound = damage == ["ok"]
-        dangling = _dangling(read) if sound else []
-        runs = [str(row["id"]) for row in read.rows("SELECT id FROM runs ORDER BY seq")]
-        snapshots = read.rows("SELECT run, step, snapshot FROM snapshots ORDER BY run, step")
-    if not sound:
-        yield Problem(
-            f"{store.path} is damaged: {' '.join(damage[0].split())[:200]}",
-            f"stop all runs, `sqlite3 {store.path} .recover | sqlite3 new.db`, put new.db in its place",
-        )
+        dangling = _dangling(read)
+        missing = list(missing_observations(store, read))
     yield from dangling
+    yield from _unreadable(store)
+    yield from _missing_content(store)
+    for run, step, _, name in missing:
+        yield Problem(f"{name}, which step {step} of run {run} has put aside, is gone", _REPAIR, run)
+    for path in left_over(store):
+        yield Problem(f"{path} belongs to a run that is not on record", _REPAIR, path.name)
+
+
+def integrity(store: Store) -> list[str]:
+    """What SQLite finds in the pages and indexes of the file; ``["ok"]`` for nothing.
+
+    Raises:
+        StoreError: it cannot even look, for another reason than damage; or the file is no database.
+    """
+    try:
+        with store.database.reading() as read:
+            return [str(row[0]) for row in read.rows("PRAGMA integrity_check(5)")]
+    except StoreError as problem:
+        if not getattr(problem.__cause__, "sqlite_errorname", "").startswith("SQLITE_CORRUPT"):
+            raise
+        return [str(problem.__cause__)]
+
+
+def _unreadable(store: Store) -> Iterator[Problem]:
+    """Runs that cannot be read, or with steps missing in their midst: only the last may be cut short."""
+    with store.database.reading() as read:
+        runs = [str(row["id"]) for row in read.rows("SELECT id FROM runs ORDER BY seq")]
     for run in runs:
         try:
             store.find(run)
             store.messages(run, whole=True)
+            steps = store.load(run).steps
         except StoreError as problem:
-            yield Problem(
-                str(problem).split(":")[0], f"export what is left of it, then: autoagent runs rm {run}", run
+            remedy = f"export what is left of it, then: autoagent runs rm {run}"
+            yield Problem(str(problem).split(":")[0], remedy, run)
+            continue
+        gaps = [place for place, step in enumerate(steps) if step.index != place]
+        cut = [step.index for step in steps[:-1] if not step.whole]
+        if gaps or cut:
+            what = (
+                f"step {gaps[0]} of run {run} is missing"
+                if gaps
+                else f"step {cut[0]} of run {run} is not whole"
             )
-    yield from _missing_content(store, [(row["run"], row["step"], row["snapshot"]) for row in snapshots])
-    yield from _left_over(store.home, runs)
+            yield Problem(
+                what, f"restore a backup; `autoagent runs rate {run} bad` keeps it from being learned", run
+            )
 
 
 def _dangling(read: Transaction) -> list[Problem]:
     return [
         Problem(
             f"{table} of run {row['run']} are left, but it is not on record any more",
-            "they do no harm; restore a backup if the run was not removed on purpose",
+            _REPAIR,
             str(row["run"]),
         )
-        for table, query in _DANGLING.items()
+        for table, query in DANGLING.items()
         for row in read.rows(query)
     ]
 
 
-def _missing_content(store: Store, kept: Iterable[tuple[str, int, str]]) -> Iterator[Problem]:
+def _missing_content(store: Store) -> Iterator[Problem]:
+    broken, _ = broken_snapshots(store)
+    with store.database.reading() as read:
+        kept = read.rows("SELECT run, step, snapshot FROM snapshots ORDER BY run, step")
+        undone = read.rows("SELECT DISTINCT run, before, after FROM undos")
+    for row in kept:
+        if why := broken.get(row["snapshot"]):
+            what = f"the copy of the workspace after step {row['step']} of run {row['run']} is broken: {why}"
+            yield Problem(what, f"its record is whole; to forget the copy: {_REPAIR}", row["run"])
+    for row in undone:
+        if why := broken.get(row["before"]) or broken.get(row["after"]):
+            what = f"what the workspace was when run {row['run']} was undone is broken: {why}"
+            yield Problem(what, f"its record is whole; to forget the copy: {_REPAIR}", row["run"])
+
+
+def broken_snapshots(store: Store) -> tuple[dict[str, str], set[str]]:
+    """The snapshots that are not whole, each with the reason, and the contents that are the cause."""
+    with store.database.reading() as read:
+        wanted = _referred_to(read)
     sound: set[str] = set()
-    for run, step, snapshot in kept:
+    broken: dict[str, str] = {}
+    damaged: dict[str, str] = {}
+    for snapshot in wanted:
+        digest = snapshot
         try:
-            for digest in sorted(store.snapshots.contents(snapshot) - sound):
-                store.snapshots.content(digest)
-                sound.add(digest)
-        except (StoreError, ValueError) as problem:
-            yield Problem(
-                f"the copy of the workspace after step {step} of run {run} is broken: {problem}",
-                "the run cannot be undone or compared there; its record is whole",
-                run,
-            )
+            for digest in [snapshot, *sorted(store.snapshots.contents(snapshot) - {snapshot})]:
+                if digest in damaged:
+                    raise StoreError(damaged[digest])
+                if digest not in sound:
+                    store.snapshots.content(digest)
+                    sound.add(digest)
+        except StoreError as problem:
+            broken[snapshot] = damaged[digest] = str(problem)
+    return broken, set(damaged)
 
 
-def _left_over(home: Path, runs: Iterable[str]) -> Iterator[Problem]:
-    known = set(runs)
-    folder = home / "observations"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if _RUN_ID.fullmatch(path.name) and path.name not in known:
-            yield Problem(f"{path} belongs to a run that is not on record", "remove the folder", path.name)
+def missing_observations(store: Store, read: Transaction) -> Iterator[tuple[str, int, int, str]]:
+    """Run, step, number and name of texts put aside that are gone; imported runs bring none along."""
+    found = read.rows(
+        "SELECT run, step, number, kept FROM observations JOIN runs ON runs.id = run "
+        "WHERE kept != '' AND workspace != '' ORDER BY run, step, number"
+    )
+    for row in found:
+        name = text(row["kept"])
+        if not (store.home / "observations" / row["run"] / name.removeprefix(ATTACHED)).is_file():
+            yield str(row["run"]), int(row["step"]), int(row["number"]), name
+
+
+def left_over(store: Store) -> list[Path]:
+    """Folders of texts that were put aside for runs that are not on record."""
+    with store.database.reading() as read:
+        known = {str(row["id"]) for row in read.rows("SELECT id FROM runs")}
+    folder = store.home / "observations"
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if _RUN_ID.fullmatch(path.name) and path.name not in known]
+
+
+def unneeded(store: Store) -> tuple[int, int]:
+    """How many files of snapshots no run needs, and their bytes: killed processes leave some.
+
+    Raises:
+        StoreError: a snapshot cannot be read.
+    """
+    if not store.path.exists():
+        return 0, 0
+    with store.database.reading() as read:
+        wanted = _referred_to(read)
+    needed = set().union(*(store.snapshots.contents(snapshot) for snapshot in wanted))
+    sizes = [size for digest, size in store.snapshots.stored().items() if digest not in needed]
+    return len(sizes), sum(sizes)

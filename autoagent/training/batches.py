@@ -175,7 +175,7 @@ class Feed(ABC, Generic[Item]):
         group: Group = ALONE,
     ) -> None:
         self._source, self._tokens, self._seed, self._group = source, tokens, seed, group
-        self._max_length, self._window = max_length, window
+        self.max_length, self._window = max_length, window
         self._epoch, self._names, self._next_window, self._next_batch = 0, list[str](), 0, 0
         self._items: Sequence[Item] = []
         self._plan: list[list[int]] = []
@@ -210,6 +210,10 @@ class Feed(ABC, Generic[Item]):
     def batches_per_pass(self) -> int:
         """Batches in one pass over a source of a single part (fine-tuning: steps an epoch)."""
         return len(self._cut(self._source.load(self._source.files(0)), random.Random(self._seed)))
+
+    def everything(self) -> Sequence[Item]:
+        """All there is to learn from in a source of a single part."""
+        return [item for item in self._source.load(self._source.files(0)) if self._counts(item)]
 
     def state(self) -> dict[str, Any]:
         """Where we are, as plain values."""
@@ -289,13 +293,13 @@ class Batches(Feed[Example]):
         self._context_weight = context_weight
 
     def _length(self, item: Example) -> int:
-        return min(len(item[0]), self._max_length)
+        return min(len(item[0]), self.max_length)
 
     def _counts(self, item: Example) -> bool:
-        return self._context_weight > 0 or bool(item[1][1 : self._max_length].any())
+        return self._context_weight > 0 or bool(item[1][1 : self.max_length].any())
 
     def _collate(self, chosen: Sequence[Example]) -> Batch:
-        return collate(chosen, self._max_length, self._context_weight)
+        return collate(chosen, self.max_length, self._context_weight)
 
 
 def collate(chosen: Sequence[Example], max_length: int, context_weight: float = 0.0) -> Batch:

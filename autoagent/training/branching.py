@@ -8,7 +8,7 @@ tool of the user's own keeps elsewhere, and a check command that names files out
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,8 +27,10 @@ from autoagent.goal import Check, Goal, command, expect
 from autoagent.memory import Entry, LazyMemory, Memory
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Expect, Model, Session, ToolSchema
+from autoagent.offer import builtins_of
 from autoagent.security import refuse
 from autoagent.store.branches import Branch
+from autoagent.store.rows import FAMILY
 from autoagent.store.upkeep import remove
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Message, Reply, ToolCall, Trajectory, Verdict
@@ -81,6 +83,11 @@ class Memories:
                 memory.close()  # the lock is for others
 
 
+def _sending(agent: Agent) -> Iterator[str]:
+    """Names of the tools that use the network."""
+    return (tool.name for tool in (*agent.tools, *builtins_of(agent.builtins)) if "network" in tool.effects)
+
+
 def user_scene(branch: Branch, agent: Agent, check: Check | None, memories: Memories) -> Scene:
     """For a run of the user's own.
 
@@ -93,8 +100,7 @@ def user_scene(branch: Branch, agent: Agent, check: Check | None, memories: Memo
     run = branch.run
     memory = VolatileMemory()
     if {"recall_memory", "save_memory"} & {*run.tools} or any(step.recalled for step in run.steps):
-        for entry in reversed(memories.entries):
-            memory.add(entry.text, entry.kind, entry.source)
+        memory.hold(memories.entries)
     conduct = Conduct.model_validate(run.settings.get("conduct", {}))
     stand_ins: dict[str, Callable[..., Any]] = {
         name: _nothing for name in ("finetune", "delegate") if name in run.tools
@@ -104,6 +110,7 @@ def user_scene(branch: Branch, agent: Agent, check: Check | None, memories: Memo
         memory=memory,
         conduct=conduct.model_copy(update={"plan": "auto"} if conduct.plan == "ask" else {}),
         approve=refuse,
+        rules=agent.rules.asking(*_sending(agent)),  # nobody consents here to what the goal names, either
         remember=None,
         services={**agent.services, **stand_ins},  # the loop lends the real delegate
         ask_user=_answers(run) if "ask_user" in run.tools else None,
@@ -223,7 +230,7 @@ def play(
         folder: An empty one, which becomes the workspace.
         limits: Budgets of the whole run: what was used until the branch counts.
         sampling: How tokens are drawn.
-        tag: Word to find the new run by.
+        tag: Word to find the new run by; a family that the run is of is its family, too.
 
     Raises:
         NotTheSame: the conversation cannot be rebuilt; nothing is left on record.
@@ -232,7 +239,7 @@ def play(
         folder,
         model=model.version,
         seed=sampling.seed,
-        tags=[tag],
+        tags=[tag, *(each for each in branch.summary.tags if each.startswith(FAMILY))],
         settings={"sampling": sampling.model_dump(mode="json")},
     )
     agent = replace(

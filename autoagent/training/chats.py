@@ -139,7 +139,7 @@ def _object(arguments: Any) -> Any:
         return arguments
     try:
         return json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("is no JSON") from None
 
 

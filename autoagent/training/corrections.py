@@ -239,7 +239,7 @@ def parse_call(line: str) -> ToolCall:
         raise UsageError(f"the call is empty: {example}")
     try:
         arguments = json.loads(rest) if rest.strip() else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the arguments of {name} are not JSON ({error}): {example}") from None
     if not isinstance(arguments, dict):
         raise UsageError(f"the arguments of {name} must be a JSON object: {example}")

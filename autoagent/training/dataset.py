@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from autoagent.config import Settings
 from autoagent.errors import ConfigError
 from autoagent.store import RunSummary
+from autoagent.store.rows import FAMILY
 from autoagent.training.examples import Example, Gathering, goal_hash, left_out
 from autoagent.training.pairs import Pair, pair_up
 from autoagent.training.sheet import DataSheet, Part
@@ -32,7 +33,6 @@ TEST_SHARE = 0.1
 _PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 _QUOTED = re.compile(r"(\"[^\"]*\"|'[^']*'|`[^`]*`|“[^”]*”)(?!\w)")
 _VALUE = re.compile(r"[\d/\\_@]|\w\.\w")
-FAMILY = "family:"  # a tag that says which family of goals a run is of
 
 
 class DatasetConfig(Settings):

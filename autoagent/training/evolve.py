@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -18,7 +19,11 @@ from autoagent.errors import StoreError, UsageError
 from autoagent.evals import Suite
 from autoagent.evals.parallel import jobs_for
 from autoagent.models import disk
+from autoagent.models.lineage import ancestors
 from autoagent.models.versions import Versions
+from autoagent.store import Store
+from autoagent.training.dataset import DatasetConfig
+from autoagent.training.drift import Drift
 from autoagent.training.examples import goal_hash
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
 from autoagent.training.forgetting import Earlier
@@ -45,17 +50,20 @@ class EvolveConfig(Settings):
 
 
 class Round(Data):
-    """What one round came to."""
+    """What one round came to: of practice, or (``watch``) of training on newly collected runs."""
 
     number: int = Field(description="From 1, over all evolutions on this suite.")
     ended: float = Field(description="Seconds since the epoch.")
     seconds: float
-    model: str = Field(description="Version that did the runs.")
-    goals: int = Field(description="Practice goals that could be judged.")
-    pass_at_1: float
-    pass_at_k: float
-    samples: int = Field(description="Runs of a goal at most: k.")
-    runs: int = Field(description="Runs made in this round.")
+    model: str = Field(description="Version in use before it, which did the runs of a practice.")
+    goals: int = Field(default=0, description="Practice goals that could be judged.")
+    pass_at_1: float | None = Field(default=None, description="None: nothing was practised.")
+    pass_at_k: float | None = None
+    samples: int = Field(default=0, description="Runs of a goal at most: k.")
+    runs: int = Field(default=0, description="Runs made in this round.")
+    new_runs: int = Field(default=0, description="Verified runs collected since the training before.")
+    sampling_seconds: float | None = Field(default=None, description="Of it, for the runs.")
+    training_seconds: float | None = Field(default=None, description="Of it, for the updates.")
     version: str = Field(default="", description="What was trained; empty where nothing was.")
     examples: int = Field(default=0, description="Sequences learned from.")
     promoted: bool = False
@@ -66,6 +74,7 @@ class Round(Data):
         default=None, description="Change on other goals, and its 95 % interval."
     )
     reason: str
+    drift: Drift | None = Field(default=None, description="What had changed since the model learned.")
 
 
 class Evolution(Data):
@@ -168,14 +177,30 @@ def _round(
     began = time.monotonic()
     versions = Versions(home)
     model = versions.current()
+    shown = _shown(home, practice.name)
     jobs = config.jobs or jobs_for(versions.resolve(model), len(practice.tasks))
     sampling = config.sampling.model_copy(update={"seed": config.sampling.seed + number})
     found = sample_suite(practice, model=model, home=home, config=sampling, jobs=jobs, on_sample=tell)
     result, reason = None, found.sentence
-    if any(goal.verified for goal in found.goals) and found.pass_at_k > found.pass_at_1:
+    if shown or (any(goal.verified for goal in found.goals) and found.pass_at_k > found.pass_at_1):
         result = _tuned(home, suite, practice, config, earlier, tell)
         reason = result.reason
     return _told(number, model, found, result, reason, time.monotonic() - began)
+
+
+def _shown(home: Path, suite: str) -> bool:
+    """Whether there are verified branches, such as corrections, that the version in use never learned from.
+
+    They teach what its own samples do not find.
+    """
+    versions = Versions(home)
+    name = versions.current()
+    known = {version.name: version for version in versions.list()}
+    line = [*([known[name]] if name in known else []), *ancestors(versions, name)]
+    learned = {run for each in line for run in (each.data or {}).get("sheet", {}).get("runs", ())}
+    with closing(Store(home)) as store:
+        runs = store.runs(verdict="verified", suite=suite)
+    return any(run.parent is not None and not run.forgotten and run.run_id not in learned for run in runs)
 
 
 def _tuned(
@@ -191,12 +216,18 @@ def _tuned(
     tuning = config.tuning.model_copy(
         update={
             "selection": Selection(suite=practice.name),
+            "data": _without_test(config.tuning.data),
             "jobs": config.jobs,
             "note": config.tuning.note or f"evolve {suite.name}",
             "gate": config.tuning.gate.model_copy(update={"complete": False}),
         }
     )
     return finetune(home, suite=measure, config=tuning, earlier=earlier, on_progress=tell)
+
+
+def _without_test(data: DatasetConfig) -> DatasetConfig:
+    """No goal is kept back for a test where nobody asks for it: the suite's other part is the test."""
+    return data if data.test is not None else data.model_copy(update={"test": 0.0})
 
 
 def _told(
@@ -212,15 +243,22 @@ def _told(
         pass_at_k=found.pass_at_k,
         samples=found.samples,
         runs=found.made,
+        sampling_seconds=found.seconds,
         reason=reason,
     )
-    if result is None or result.gate is None:
-        return sampled
+    return sampled if result is None else with_result(sampled, result)
+
+
+def with_result(made: Round, result: FinetuneResult) -> Round:
+    """A round with what its training and its gate came to."""
+    if result.gate is None:
+        return made
     gate, other = result.gate, result.gate.forgetting
-    return sampled.model_copy(
+    return made.model_copy(
         update={
             "version": result.version,
             "examples": result.sheet.examples,
+            "training_seconds": result.trained.seconds,
             "promoted": result.promoted,
             "before": (gate.old.passed, gate.old.n),
             "after": (gate.new.passed, gate.new.n),

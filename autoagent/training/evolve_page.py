@@ -21,6 +21,7 @@ def page(suite: str, rounds: Sequence[Round]) -> str:
         suite=suite,
         rounds=rounds,
         promoted=sum(each.promoted for each in rounds),
+        drifted=next((each for each in reversed(rounds) if each.drift), None),
         points=_points(rounds),
         lines=_lines(rounds),
         marks=[{"percent": percent, "y": _y(percent / 100)} for percent in _MARKS],
@@ -68,6 +69,10 @@ def _lines(rounds: Sequence[Round]) -> dict[str, str]:
     for each, _, after in measured:
         in_use.append(after if each.promoted else in_use[-1])
     held = [f"{_x(place, count)},{_y(share)}" for place, share in enumerate(in_use)]
-    once = [f"{_x(place, count)},{_y(each.pass_at_1)}" for place, (each, _, _) in enumerate(measured)]
-    often = [f"{_x(place, count)},{_y(each.pass_at_k)}" for place, (each, _, _) in enumerate(measured)]
-    return {"held": " ".join(held), "once": " ".join(once), "often": " ".join(often)}
+    once = [(place, each.pass_at_1) for place, (each, _, _) in enumerate(measured)]
+    often = [(place, each.pass_at_k) for place, (each, _, _) in enumerate(measured)]
+    practised = {
+        name: " ".join(f"{_x(place, count)},{_y(share)}" for place, share in found if share is not None)
+        for name, found in (("once", once), ("often", often))
+    }
+    return {"held": " ".join(held), **practised}

@@ -67,7 +67,7 @@ class Gathering:
     refused: Counter[str]
     good: list[Example] = field(default_factory=list)
     bad: list[Example] = field(default_factory=list)
-    made_by: dict[str, str] = field(default_factory=dict)  # model version by run
+    made_by: dict[str, str] = field(default_factory=dict)  # model version by run, several where it changed
     began: dict[str, float] = field(default_factory=dict)  # seconds since the epoch, by run
     wording: dict[str, str] = field(default_factory=dict)  # a goal in words, by its hash
     judged: list[tuple[str, bool]] = field(default_factory=list)  # goal's hash and outcome, of every run
@@ -84,7 +84,7 @@ class Gathering:
             self.refused[made] += 1
             return
         self.wording.setdefault(goal, trajectory.goal)
-        self.made_by[trajectory.run_id] = trajectory.model
+        self.made_by[trajectory.run_id] = ", then ".join(trajectory.models.values())
         self.began[trajectory.run_id] = trajectory.started
         why = self.add(made)
         if why:

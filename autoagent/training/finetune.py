@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from autoagent.models.fingerprint import fingerprint
 from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
+from autoagent.training import looked_at
 from autoagent.training.dataset import (
     Dataset,
     DatasetConfig,
@@ -33,14 +35,16 @@ from autoagent.training.dataset import (
 from autoagent.training.examples import REPLAYED
 from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
-from autoagent.training.jobs import Job, one_at_a_time, put, with_replay, work
+from autoagent.training.jobs import Job, one_at_a_time, put, sweep, with_replay, work
 from autoagent.training.learning import How
 from autoagent.training.outside import outside_examples
 from autoagent.training.selection import Selected, Selection, select
 from autoagent.training.sft import CURVES, FinetuneProgress, OnProgress, Stage, Trained
+from autoagent.training.with_trl import need_trl
 from autoagent.trajectory import Data, Trajectory
 
 OTHER_TOKENIZER = "came from a model with another or an unknown tokenizer"
+CHANGED = "changed the model on the way, and so came from no version alone"
 
 
 class FinetuneConfig(How):
@@ -112,15 +116,24 @@ def finetune(
     """
     config = config or FinetuneConfig()
     began = time.monotonic()
+    if config.learning.trainer == "trl":
+        need_trl()
     with one_at_a_time(home) as trainings:
         start = _start(Versions(home), base)
         tuning = _Tuning(Versions(home), start, config, on_progress or _silent, earlier)
         if suite is not None:
             tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
-        data = tuning.dataset(_selected(home, config.selection))
+        selected = _selected(home, config.selection)
+        data = tuning.dataset(selected)
         job = put(trainings, start.folder, data, How(**{name: getattr(config, name) for name in _HOW}))
+        tuning.sweep(trainings, job)
         version, trained = tuning.make(job)
-        report = None if suite is None else tuning.gate(version.name, suite)
+        report = None
+        if suite is not None:
+            report = tuning.gate(version.name, suite)
+            looked_at.keep(
+                tuning.versions, version.name, [each.run_id for each in selected.positives.summaries]
+            )
         job.forget()
     return FinetuneResult(
         version=version.name,
@@ -195,8 +208,10 @@ class _Tuning:
         """The runs whose ids mean the same to this model, as examples."""
         method = self.config.learning.method
         alike = _alike(self.start.folder, self.versions)
-        good, others = _fitting(selected.positives, alike)
-        bad, more = ([], 0) if method == "sft" else _fitting(selected.negatives, alike)
+        refused = Counter(selected.left_out)
+        alone = bool(self.config.selection.models)
+        good = list(_fitting(selected.positives, alike, alone, refused))
+        bad = [] if method == "sft" else list(_fitting(selected.negatives, alike, alone, refused))
         ends = self.start.tokenizer.eos_token_id
         settings = self.config.data
         told = [outside_examples(path, self.start.tokenizer) for path in self.config.outside]
@@ -208,7 +223,7 @@ class _Tuning:
             negatives=bad,
             outside=[example for each in told for example in each.examples],
             end_ids=[] if ends is None else [int(ends)],
-            refused={**selected.left_out, OTHER_TOKENIZER: others + more},
+            refused=refused,
             about=selected.about,
             trained=trained_goals(self.versions, self.start.name),
         )
@@ -221,6 +236,12 @@ class _Tuning:
             return data
         tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
         return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
+
+    def sweep(self, trainings: Path, job: Job) -> None:
+        """Remove what earlier trainings left, and say so."""
+        made = {str((version.data or {}).get("job")) for version in self.versions.list()}
+        if line := sweep(trainings, made=made, keep=job.name).line():
+            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
 
     def make(self, job: Job) -> tuple[Version, Trained]:
         """The version that comes of a job; where it was made before, that one."""
@@ -291,10 +312,18 @@ class _Tuning:
         return report
 
 
-def _fitting(runs: Sequence[Trajectory], alike: set[str]) -> tuple[list[Trajectory], int]:
-    """The runs of models with the same tokenizer, and how many others there are."""
-    fitting = [run for run in runs if run.model in alike or not _has_ids(run)]
-    return fitting, len(runs) - len(fitting)
+def _fitting(
+    runs: Sequence[Trajectory], alike: set[str], alone: bool, refused: Counter[str]
+) -> Iterator[Trajectory]:
+    """The runs of models with the same tokenizer; with ``alone``, of one version each. Others are counted."""
+    for run in runs:
+        models = set(run.models.values())
+        if alone and len(models) > 1:
+            refused[CHANGED] += 1
+        elif models <= alike or not _has_ids(run):
+            yield run
+        else:
+            refused[OTHER_TOKENIZER] += 1
 
 
 def _need(data: Dataset, method: str, verified: int) -> None:

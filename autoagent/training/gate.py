@@ -164,7 +164,9 @@ def gate_versions(
     config = config or GateConfig()
     before = [_hash_on_disk(versions, name) for name in names]
     target = suite if isinstance(suite, Suite) else suite(config.seed)
-    many = jobs_for(versions.resolve(names[1]), config.tasks * config.seeds) if jobs is None else jobs
+    others = _others(versions, names[1], target, config, earlier) if forgetting == "auto" else forgetting
+    if jobs is None:
+        jobs = jobs_for(versions.resolve(names[1]), config.seeds * _most_tasks(target, others, config))
     report = gate(
         partial(load, names[0]),
         partial(load, names[1]),
@@ -172,17 +174,21 @@ def gate_versions(
         trained=trained_goals(versions, *names),
         config=config,
         on_result=on_result,
-        forgetting=_others(versions, names[1], target, config, earlier)
-        if forgetting == "auto"
-        else forgetting,
+        forgetting=others,
         sample=_sample(versions, names, earlier) if sample == "auto" else sample,
-        jobs=many,
+        jobs=jobs,
     )
     measured = (report.comparison.old, report.comparison.new)
     for name, first, seen in zip(names, before, measured, strict=True):
         if not first == seen == _hash_on_disk(versions, name):
             raise ModelError(f"the files of {name} changed while the gate measured it: nothing was promoted")
     return report.model_copy(update={"names": names})
+
+
+def _most_tasks(target: Suite, others: SuiteSource | None, config: GateConfig) -> int:
+    """How many tasks the larger of the two suites has at most: what the start of processes must pay for."""
+    there = len(others.tasks) if isinstance(others, Suite) else 0 if others is None else config.other_tasks
+    return max(min(len(target.tasks), config.tasks), min(there, config.other_tasks))
 
 
 def _hash_on_disk(versions: Versions, name: str) -> str:

@@ -6,7 +6,7 @@
     └── done.json      how it went
 
 The folder's name is a hash of base, data and settings: the same training, begun again after ``kill -9``, a
-power cut or Ctrl-C, finds what was done and goes on.
+power cut or Ctrl-C, finds what was done and goes on. One that nobody goes on with is removed after a week.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autoagent.errors import StoreError, UsageError
+from autoagent.models import disk
 from autoagent.models.fingerprint import fingerprint
 from autoagent.training.dataset import Dataset, Example, Negatives
 from autoagent.training.learning import How
@@ -31,7 +34,13 @@ from autoagent.training.sft import Run, Trained
 from autoagent.training.sheet import DataSheet
 
 Tell = Callable[[Any], None]  # of sft.FinetuneProgress
+KEPT_DAYS = 7  # a training that nobody went on with
+_NAME = re.compile(r"[0-9a-f]{16}")
 _PARTS = ("train", "validation", "negative train", "negative validation")
+
+
+class Busy(UsageError):
+    """Another training is under way in the same project."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -73,7 +82,7 @@ def one_at_a_time(home: Path) -> Iterator[Path]:
     """The folder of a project's trainings, while nobody else trains there.
 
     Raises:
-        UsageError: somebody does.
+        Busy: somebody does.
         StoreError: it cannot be written.
     """
     folder = home / "training"
@@ -82,7 +91,7 @@ def one_at_a_time(home: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise UsageError(f"another training is under way in {home}: wait until it ends, or end it") from None
+        raise Busy(f"another training is under way in {home}: wait until it ends, or end it") from None
     except OSError as problem:
         raise StoreError(f"cannot write in {folder}: {problem.strerror or problem}") from problem
     try:
@@ -119,6 +128,55 @@ def put(trainings: Path, base: Path, data: Dataset, how: How) -> Job:
     except OSError as problem:
         raise StoreError(f"cannot write the training {job.folder}: {problem.strerror}") from problem
     return job
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Folders of trainings that were removed: how many, and the bytes that got free."""
+
+    folders: int
+    freed: int
+
+    def line(self) -> str:
+        """What was done, in a line for people; "" where there was nothing to remove."""
+        many = f"{self.folders} training{'' if self.folders == 1 else 's'}"
+        what = f"removed {many} that ended or that nobody went on with for {KEPT_DAYS} days"
+        return f"{what} ({self.freed / 1e6:.1f} MB)" if self.folders else ""
+
+
+def sweep(trainings: Path, *, made: Collection[str], keep: str, now: float | None = None) -> Swept:
+    """Remove the trainings that are not needed any more; for whoever holds the lock of ``one_at_a_time``.
+
+    Removed are those that have become a version, those that were never written whole, and those in which
+    nothing was written for a week. What is not a training's folder stays.
+
+    Args:
+        trainings: The folder of a project's trainings.
+        made: Names of the jobs that became a version.
+        keep: The job that is under way.
+        now: Seconds since the epoch.
+    """
+    oldest = (time.time() if now is None else now) - KEPT_DAYS * 86_400
+    folders = freed = 0
+    for folder in sorted(trainings.iterdir()):
+        if folder.name == keep or not _NAME.fullmatch(folder.name) or folder.is_symlink():
+            continue
+        over = folder.name in made or not (folder / "job.json").exists()
+        try:
+            if not over and _written(folder) >= oldest:
+                continue
+            size = disk.size(folder)
+        except OSError:  # its files change: somebody is at work there
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            folders, freed = folders + 1, freed + size
+    return Swept(folders, freed)
+
+
+def _written(folder: Path) -> float:
+    """When anything in a folder was written last, in seconds since the epoch."""
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
 def get(folder: Path) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from autoagent.config import Settings
 
@@ -94,6 +94,19 @@ class Learning(Settings):
         default=120.0, gt=0, description="Time between checkpoints, in seconds."
     )
     wandb: str = Field(default="", description="Project of Weights & Biases to report to; empty: none.")
+    trainer: Literal["own", "trl"] = Field(
+        default="own",
+        description="Who trains: our own trainer, or TRL's SFTTrainer (needs trl), for method sft.",
+    )
+
+    @field_validator("trainer")
+    @classmethod
+    def _can(cls, trainer: str, known: ValidationInfo) -> str:
+        if trainer == "trl" and known.data.get("method", "sft") != "sft":
+            raise ValueError("it imitates only (method sft); our own trainer prefers, too")
+        if trainer == "trl" and "adapter" in known.data and known.data["adapter"].what == "qlora":
+            raise ValueError("it trains all weights, the last ones or lora; our own trainer takes qlora, too")
+        return trainer
 
 
 class How(Settings):

@@ -1,7 +1,8 @@
-"""Points in time as people write them: ``7d`` ago, ``2026-11-20``, ``2026-11-20 14:30``."""
+"""Times as people write them: a point such as ``7d`` ago or ``2026-11-20 14:30``, a span such as ``12h``."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime, timedelta
 
@@ -14,6 +15,23 @@ _UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "wee
 def is_age(said: str) -> bool:
     """Whether it is written as a time that has passed, such as 7d."""
     return _AGE.fullmatch(said.strip().lower()) is not None
+
+
+def span(said: str | float) -> float:
+    """A length of time in seconds, from ``90m``, ``12h``, ``7d``, ``2w``, or a number of seconds.
+
+    Raises:
+        UsageError: it cannot be read, or is nothing.
+    """
+    if isinstance(said, int | float):
+        return float(said)
+    found = _AGE.fullmatch(said.strip().lower())
+    with contextlib.suppress(OverflowError):
+        if found and int(found[1]):
+            return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+    raise UsageError(
+        f"{said!r} is no length of time: give minutes, hours, days or weeks, such as 90m, 12h or 7d"
+    )
 
 
 def moment(said: str | datetime, *, end: bool = False, now: datetime | None = None) -> datetime:

@@ -129,7 +129,7 @@ class _Reading:
         except FaultyLine as fault:
             line = f"{entry.place}: {fault}"
             if not self._config.skip_faulty:
-                raise UsageError(f"{line}; mend it, or leave such lines out with skip_faulty") from None
+                raise UsageError(f"{line}; mend it, or take it out") from None
             self.faulty.append(line)
             return None
 

@@ -123,14 +123,14 @@ class PairBatches(Feed[Pair]):
         self._reference = found
 
     def _length(self, item: Pair) -> int:
-        longest = min(max(len(ids) for ids, _ in item.rows), self._max_length)
+        longest = min(max(len(ids) for ids, _ in item.rows), self.max_length)
         return 2 * -(-longest // MULTIPLE) * MULTIPLE
 
     def _counts(self, item: Pair) -> bool:
-        return all(mask[1 : self._max_length].any() for _, mask in item.rows)
+        return all(mask[1 : self.max_length].any() for _, mask in item.rows)
 
     def _collate(self, chosen: Sequence[Pair]) -> PairBatch:
-        plain = collate([row for pair in chosen for row in pair.rows], self._max_length)
+        plain = collate([row for pair in chosen for row in pair.rows], self.max_length)
         reference = self._reference[[pair.number for pair in chosen]]
         good = torch.tensor([pair.good for pair in chosen], dtype=torch.bool)
         return PairBatch(plain.ids, plain.weights, plain.tokens, reference, good)

@@ -123,7 +123,7 @@ def _object(text: str) -> Dict | None:
     """The arguments, where an input is a JSON object."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -186,13 +187,11 @@ def _learn(
     from autoagent.training.boards import watching
     from autoagent.training.losses import Measured
     from autoagent.training.parallel import ALONE
-    from autoagent.training.trainer import fit
 
     group = run.group or ALONE
     prepared = run.prepared or prepare(engine.model, learning.adapter, seed=config.seed)
     trainable = prepared.trainable
     settings = _trainer(engine, feeds, config, learning)
-    total = settings.steps or 0
     for sample in feeds.samples:
         sample.ready(engine.model, str(engine.model.device))
     before = _measure(engine, feeds, loss)
@@ -205,9 +204,10 @@ def _learn(
         def show(at: Progress) -> None:
             draw(at)
             speed, extra = at.tokens_per_second, (at.validation_loss, at.metrics, at.note)
+            total = round(at.step / at.fraction)  # updates
             tell(FinetuneProgress("train", at.step, total, at.seconds_left, at.loss, speed, *extra))
 
-        report = fit(
+        report = _fit_by(learning.trainer, engine)(
             engine.model,
             feeds.train,
             settings,
@@ -228,6 +228,16 @@ def _learn(
     return _trained(report, losses).model_copy(
         update={"method": learning.method, "trainable": trainable, "metrics": metrics}
     )
+
+
+def _fit_by(trainer: str, engine: Engine) -> Callable[..., FitReport]:
+    if trainer == "trl":
+        from autoagent.training.with_trl import fit_with_trl
+
+        return partial(fit_with_trl, tokenizer=engine.tokenizer)
+    from autoagent.training.trainer import fit
+
+    return fit
 
 
 def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> TrainerConfig:

@@ -86,7 +86,7 @@ def test_a_yes_lets_the_call_happen(typed: Typed, answer: str) -> None:
         ("\n", "was refused"),
         ("n\n", "was refused"),
         ("\x04", "was refused"),
-        ("n ask Ann\n", "was refused: ask Ann"),
+        ("n ask Ann\n", "was refused (network): ask Ann"),
     ],
 )
 def test_anything_like_a_no_and_the_end_of_input_is_one(typed: Typed, answer: str, said: str) -> None:
@@ -134,7 +134,7 @@ def test_the_real_command_is_shown_and_cannot_play_with_the_terminal(typed: Type
 def test_nobody_to_ask_means_no(cli: Cli) -> None:
     done = cli(*CALL)
     assert (done.code, done.out) == (Exit.DENIED, "")
-    assert done.err == "permission for ring was refused: --yes grants it\n"
+    assert done.err == "permission for ring was refused (network): --yes grants it\n"
 
 
 def test_what_a_tool_prints_is_not_its_result(cli: Cli) -> None:
@@ -197,7 +197,14 @@ def test_without_a_sandbox_programs_are_refused_or_run_on_ones_own_word(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("AUTOAGENT_SANDBOX", "bubblewrap")
     call = ("tools", "call", "run_shell", '{"command": "echo hello"}')
     assert_one_line(cli(*call), Exit.USAGE, "apt install bubblewrap")
     assert cli(*call, "--unsafe-no-sandbox").code == Exit.DENIED
     assert cli(*call, "--unsafe-no-sandbox", "--yes").out == "hello\n"
+
+
+def test_a_run_without_a_sandbox_says_so_aloud(cli: Cli) -> None:
+    done = cli("run", "--goal", "say hello", "--unsafe-no-sandbox", "--yes", script=["Hello."])
+    assert "warning: no sandbox" in done.err
+    assert "warning: no sandbox" not in cli("run", "--goal", "say hello", script=["Hello."]).err

@@ -8,6 +8,7 @@ import pytest
 
 from autoagent.cli import Exit
 from autoagent.store import Store
+from autoagent.training.selection import Selection, select
 
 from .conftest import Cli, assert_one_line, call
 
@@ -55,12 +56,18 @@ def test_nothing_to_practise_on_is_one_line(cli: Cli, workspace: Path) -> None:
     assert_one_line(done, Exit.USAGE, "autoagent eval mine.toml --keep")
 
 
-def test_failed_runs_of_a_suite_are_practised_on(cli: Cli, workspace: Path) -> None:
+def test_failed_runs_of_a_suite_are_practised_on_and_keep_their_family(
+    cli: Cli, home: Path, workspace: Path
+) -> None:
     suite = '[[task]]\nid = "a"\nfamily = "f"\ngoal = "Do it"\nexpected = { answer = "two" }\n'
     (workspace / "mine.toml").write_text(suite, encoding="utf-8")
     cli("eval", "mine.toml", "--keep", script=WRONG)
     done = cli("practice", "--suite", "mine.toml", script=RIGHT)
     assert "1 of 1 failed runs has a verified alternative" in done.out
+    found = select(Store(home), Selection(suite="mine", tags=("family:f",)))
+    assert [run.tags for run in found.positives.summaries] == [("practice", "family:f")]
+    assert [run.tags for run in found.negatives.summaries] == [("family:f",)]
+    assert not select(Store(home), Selection(suite="mine", tags=("family:g",))).positives
 
 
 def test_a_run_is_corrected_and_checked(cli: Cli, home: Path) -> None:

@@ -27,9 +27,10 @@ from autoagent import tool
 
 @tool
 def wait(flag: str) -> str:
-    """Wait."""
-    Path(flag).write_text("now", encoding="utf-8")
-    time.sleep(60)
+    """Wait, the first time."""
+    if not Path(flag).exists():
+        Path(flag).write_text("now", encoding="utf-8")
+        time.sleep(60)
     return "waited"
 '''
 WAITS = '[["wait"], ToolCall(name="wait", arguments={"flag": "flag"})]'

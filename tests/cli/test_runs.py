@@ -198,10 +198,11 @@ def test_runs_are_removed_for_good(cli: Cli, home: Path, written: str) -> None:
     assert Store(home).runs() == []
 
 
-def test_removing_what_a_version_learned_from_is_said(cli: Cli, home: Path, written: str) -> None:
+@pytest.mark.parametrize("part", ["runs", "negative_runs"])
+def test_removing_what_a_version_learned_from_is_said(cli: Cli, home: Path, written: str, part: str) -> None:
     version = home / "models" / "v1-0123abcd"
     version.mkdir(parents=True)
-    manifest = {"name": version.name, "hash": "x", "data": {"sheet": {"runs": [written]}}}
+    manifest = {"name": version.name, "hash": "x", "data": {"sheet": {part: [written]}}}
     (version / "version.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert "v1-0123abcd learned from 1 run of these" in cli("runs", "rm", written, "--yes").err
 

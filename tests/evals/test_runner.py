@@ -201,7 +201,7 @@ def test_runs_are_recorded_under_the_suites_name_when_a_home_is_given(tmp_path: 
     )
     (summary,) = Store(tmp_path).runs(suite="mine")
     assert summary.run_id == report.results[0].run_id
-    assert summary.seed == 3
+    assert (summary.seed, summary.tags) == (3, (f"family:{PIZZA.family}",))
     assert summary.verdict.status == "verified"
     assert "declines=True" in summary.check
     assert not Path(summary.workspace).exists()

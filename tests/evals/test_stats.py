@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoagent.evals.stats import clustered_interval, mcnemar, wilson
+from autoagent.evals.stats import clustered_interval, mcnemar, newcombe, wilson
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,25 @@ from autoagent.evals.stats import clustered_interval, mcnemar, wilson
 )
 def test_wilson_gives_the_published_intervals(successes: int, n: int, low: float, high: float) -> None:
     assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "low", "high"),
+    [  # Newcombe 1998, table II, method 10
+        ((48, 80), (56, 70), 0.0524, 0.3339),
+        ((3, 10), (9, 10), 0.1705, 0.8090),
+        ((0, 10), (10, 10), 0.6075, 1.0),
+    ],
+)
+def test_the_change_of_a_fraction_has_the_published_interval(
+    before: tuple[int, int], after: tuple[int, int], low: float, high: float
+) -> None:
+    assert newcombe(before, after) == pytest.approx((low, high), abs=5e-5)
+    assert newcombe(after, before) == pytest.approx((-high, -low), abs=5e-5)
+
+
+def test_a_change_from_nothing_is_unknown() -> None:
+    assert newcombe((0, 0), (1, 2)) == (-1.0, 1.0)
 
 
 def test_wilson_without_observations_knows_nothing() -> None:

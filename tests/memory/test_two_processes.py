@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from autoagent.memory import open_memory
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -62,8 +64,12 @@ def test_the_run_goes_on_without_memory_after_five_seconds_and_says_so(tmp_path:
     assert 5 <= alone["seconds"] < 30  # the wait comes once, not at every use
     seen = alone["seen"]
     assert isinstance(seen, list)
-    assert all("in use by another process" in text for text in seen[:2])
+    assert "in use by another process" in seen[0]
+    assert seen[1] == "Saved."  # put aside
     seen = run(home, work)["seen"]
     assert isinstance(seen, list)
     assert "the wifi password is 4411" in seen[0]
-    assert seen[1] == "Saved."
+    memory = open_memory(home)
+    assert memory.recall("is it off?")[0].text == "it is off at night"
+    assert memory.counts()["semantic", ""] == 2
+    memory.close()

@@ -93,7 +93,7 @@ def test_what_a_name_resolves_to(versions: Versions, folder: Path) -> None:
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_a_folder_without_a_model_makes_no_version(versions: Versions, folder: Path, missing: str) -> None:
     (folder / missing).unlink()
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match=r"is no model folder|no weights in"):
         versions.add(folder)
     assert versions.list() == ()
 

@@ -43,14 +43,14 @@ def test_by_default_what_stays_in_the_workspace_is_allowed(effect: str) -> None:
 def test_by_default_the_rest_is_asked_and_nobody_to_ask_means_no(effect: str) -> None:
     request = Policy().asks("fetch", ("read", effect), {"x": 1})
     assert request == Request("fetch", {"x": 1}, (effect,))
-    assert goes(Policy(), "fetch", (effect,)) == "permission for fetch was refused"
+    assert goes(Policy(), "fetch", (effect,)) == f"permission for fetch was refused ({effect})"
     assert goes(Policy(approve=lambda request: True), "fetch", (effect,)) == "granted"
 
 
 def test_running_programs_is_free_in_the_sandbox_and_only_there() -> None:
     policy = Policy(sandboxed=("run_shell",))
     assert goes(policy, "run_shell", ("execute",), command="ls") == "free"
-    assert goes(policy, "deploy", ("execute",)) == "permission for deploy was refused"
+    assert goes(policy, "deploy", ("execute",)) == "permission for deploy was refused (execute)"
     assert "network" in policy.asks("run_shell", ("execute", "network"), {}).effects  # type: ignore[union-attr]
     strict = Policy(sandboxed=("run_shell",), decisions={"execute": "deny"})
     assert goes(strict, "run_shell", ("execute",)) == "run_shell is not permitted here (execute)"
@@ -128,7 +128,7 @@ def test_what_the_person_says_with_a_no_reaches_the_model() -> None:
     policy = Policy(approve=Person(Answer(False, feedback="use a copy")))
     request = policy.asks("finetune", ("train",), {})
     assert request is not None
-    with pytest.raises(Denied, match="permission for finetune was refused: use a copy") as refusal:
+    with pytest.raises(Denied, match=r"permission for finetune was refused \(train\): use a copy") as refusal:
         policy.permit(request)
     assert (refusal.value.by, refusal.value.feedback) == ("user", "use a copy")
 
@@ -157,5 +157,8 @@ def test_links_are_followed_where_the_workspace_is_known(tmp_path: Path) -> None
     policy = Policy(rules=rules, workspace=tmp_path)
     assert goes(policy, "save", ("network",), path="reports/a") == "free"
     assert goes(policy, "save", ("network",), path=f"{tmp_path}/reports/a") == "free"
-    assert goes(policy, "save", ("network",), path="reports/way/a") == "permission for save was refused"
+    assert (
+        goes(policy, "save", ("network",), path="reports/way/a")
+        == "permission for save was refused (network)"
+    )
     assert "not permitted" in goes(policy, "read_file", ("read",), path="reports/way/a")

@@ -1,4 +1,4 @@
-"""Programs in the sandbox: what they can do, and all that they cannot.
+"""Programs in bubblewrap: what they can do, and all that they cannot. The other sandbox: test_landlock.py.
 
 Where bubblewrap does not work, every test here asserts that nothing is run at all, and then is skipped.
 """
@@ -6,6 +6,7 @@ Where bubblewrap does not work, every test here asserts that nothing is run at a
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 
 from autoagent.errors import ToolError
 from autoagent.security import Outcome, Sandbox, SandboxLimits
+from autoagent.security.seccomp import ARCHITECTURES
 from autoagent.workspace import Workspace
 
 Run = Callable[..., Outcome]
@@ -40,7 +42,7 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def run(workspace: Workspace) -> Run:
     """``run("echo hi")`` in the sandbox."""
-    sandbox = Sandbox()
+    sandbox = Sandbox(only="bubblewrap")
     if sandbox.blocked:
         trace = workspace.root / "trace"
         with pytest.raises(ToolError, match="--unsafe-no-sandbox"):
@@ -49,7 +51,8 @@ def run(workspace: Workspace) -> Run:
         pytest.skip(sandbox.blocked)
 
     def call(command: str, **limits: float) -> Outcome:
-        return Sandbox(limits=SandboxLimits(**limits)).run([*SHELL, command], workspace)  # type: ignore[arg-type]
+        chosen = SandboxLimits(**limits)  # type: ignore[arg-type]
+        return Sandbox(only="bubblewrap", limits=chosen).run([*SHELL, command], workspace)
 
     return call
 
@@ -273,6 +276,23 @@ def test_when_we_are_killed_it_ends_too(run: Run, workspace: Workspace) -> None:
     assert none_left(f"sleep {mark}")
 
 
+def test_named_sockets_are_refused_where_there_is_a_filter_and_pairs_are_not(run: Run) -> None:
+    code = "import socket; socket.socketpair(); socket.socket(socket.AF_UNIX)"
+    if platform.machine() in ARCHITECTURES:
+        assert "PermissionError" in run(f'{sys.executable} -c "{code}"').output
+
+
+def test_settings_that_a_program_makes_are_set_aside_and_that_is_told(run: Run, workspace: Workspace) -> None:
+    done = run(
+        "mkdir -p new/.autoagent && echo x > new/.autoagent/config.toml; ln -s sub sub/.autoagent; echo on"
+    )
+    assert done.output.startswith("on\n")
+    assert "was renamed" in done.output
+    assert not (workspace.root / "new" / ".autoagent").exists()
+    assert not (workspace.root / "sub" / ".autoagent").is_symlink()
+    assert (workspace.root / ".autoagent" / "config.toml").exists()
+
+
 def test_a_workspace_of_an_odd_name_is_no_hole(run: Run, tmp_path: Path) -> None:
     root = tmp_path / "--bind / 'é\n"
     assert Sandbox().run([*SHELL, "ls /etc; echo $PWD; touch x"], Workspace.at(root)).code == 0
@@ -292,7 +312,7 @@ def test_without_bubblewrap_nothing_is_run_and_the_fix_is_told(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError) as error:
-        Sandbox().run([*SHELL, "echo > trace"], workspace)
+        Sandbox(only="bubblewrap").run([*SHELL, "echo > trace"], workspace)
     assert "`apt install bubblewrap`" in str(error.value)
     assert "--unsafe-no-sandbox" in str(error.value)
     assert "\n" not in str(error.value)
@@ -309,12 +329,12 @@ def test_a_bubblewrap_that_does_not_work_is_found_out_before_it_is_relied_on(
     broken.write_text(f"#!/bin/sh\n{script}\n" if script else "\x7fELF", encoding="utf-8")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    blocked = Sandbox().blocked
+    blocked = Sandbox(only="bubblewrap").blocked
     assert "bubblewrap" in blocked
     assert "--unsafe-no-sandbox" in blocked
     assert "\n" not in blocked
     with pytest.raises(ToolError, match="programs cannot be run"):
-        Sandbox().run([*SHELL, "true"], workspace)
+        Sandbox(only="bubblewrap").run([*SHELL, "true"], workspace)
 
 
 class TestUnsafe:

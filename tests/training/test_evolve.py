@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from autoagent.agent import Agent
 from autoagent.config import Limits
 from autoagent.errors import StoreError, UsageError
 from autoagent.evals import Expected, Suite, Task
+from autoagent.models.load import load_model
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import Versions
 from autoagent.prompts import prompt_hash
+from autoagent.store import Store
+from autoagent.training.corrections import correct
 from autoagent.training.evolve import EvolveConfig, History, evolve, parts_of
 from autoagent.training.evolve_page import page
-from autoagent.training.finetune import FinetuneConfig
 from autoagent.training.gate import GateConfig
 from autoagent.training.sampling import SamplingConfig
+from autoagent.trajectory import ToolCall
+
+from .quick import quick
 
 LIMITS = Limits(max_steps=1, reply_tokens=48)
 CONFIG = EvolveConfig(
     rounds=1,
     sampling=SamplingConfig(samples=6, enough=1, temperature=1.5, limits=LIMITS),
-    tuning=FinetuneConfig(
-        epochs=20,
-        learning_rate=3e-3,
-        batch_tokens=1024,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        isolated=False,
-        gate=GateConfig(limits=LIMITS),
-    ),
+    tuning=quick(epochs=20, gate=GateConfig(limits=LIMITS)),
     jobs=1,
 )
 
@@ -110,3 +108,28 @@ def test_a_damaged_history_is_named(home: Path) -> None:
     history.file.write_text("{", encoding="utf-8")
     with pytest.raises(StoreError, match=r"evolve/ends\.jsonl is damaged"):
         evolve(home, suite(), CONFIG)
+
+
+def test_corrections_are_learned_from_where_sampling_finds_nothing(home: Path) -> None:
+    right = Suite(
+        "ends",
+        tuple(
+            task.model_copy(update={"expected": Expected(answer="a word it never says")})
+            for task in suite().tasks
+        ),
+    )
+    few = CONFIG.model_copy(update={"sampling": CONFIG.sampling.model_copy(update={"samples": 2})})
+    assert evolve(home, right, few).rounds[0].version == ""
+    practice, _ = parts_of(right)
+    finish = ToolCall(name="finish", arguments={"answer": "a word it never says"})
+    with closing(Store(home)) as store:
+        runs = [run.run_id for run in store.runs(suite=practice.name)]
+        acted = [run for run in runs if any(step.reply.calls for step in store.load(run).acts)]
+    with Agent(home=home, model=load_model(None, home), limits=LIMITS, memory=False) as agent:
+        shown = correct(agent, acted[0], finish, suite=practice)
+    assert shown.verdict.status == "verified"
+    (round_,) = evolve(home, right, few).rounds
+    assert round_.version
+    sheet = (Versions(home).get(round_.version).data or {})["sheet"]
+    assert sheet["runs"] == [shown.run_id]
+    assert round_.training_seconds is not None

@@ -20,25 +20,17 @@ from autoagent.models.versions import Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
 from autoagent.training.dataset import DatasetConfig, goal_hash
-from autoagent.training.finetune import FinetuneConfig, finetune
+from autoagent.training.finetune import finetune
 from autoagent.training.gate import GateConfig
 from autoagent.training.service import finetune_service
 from autoagent.training.sft import FinetuneProgress
 from autoagent.trajectory import ToolCall
 
+from .quick import quick
+
 SHORT = Limits(max_steps=1, reply_tokens=48)
 GOALS = [f"say the number {n}" for n in range(6)]
-QUICK = FinetuneConfig(
-    epochs=4,
-    learning_rate=3e-3,
-    batch_tokens=1024,
-    device="cpu",
-    precision="fp32",
-    threads=1,
-    isolated=False,
-    data=DatasetConfig(validation=0.2),
-    gate=GateConfig(tasks=2, limits=SHORT),
-)
+QUICK = quick(epochs=4, data=DatasetConfig(validation=0.2), gate=GateConfig(tasks=2, limits=SHORT))
 SUITE = Suite(
     "held out",
     tuple(
@@ -127,37 +119,6 @@ def test_the_gate_refuses_what_is_not_better_and_leaves_out_trained_goals(home: 
     assert versions.current() == before
     assert versions.get(result.version).gate == result.gate.model_dump(mode="json")
     assert not versions.get(result.version).promoted
-
-
-def test_a_better_version_is_promoted_and_rolled_back_bit_by_bit(tmp_path: Path) -> None:
-    """One random model happens to finish, another never does; it learns to from the runs of the first."""
-    home = tmp_path / "home"
-    versions, store = Versions(home), Store(home)
-    finishes, never = (
-        versions.add(tiny(tmp_path / f"tiny{seed}", seed=seed), prompts=prompt_hash()).name for seed in (0, 3)
-    )
-    versions.use(finishes)
-    record(home, [f"say the number {n}" for n in range(8)], check=None, temperature=0)
-    for run in store.runs(ending="finished"):
-        store.rate(run.run_id, good=True)
-    versions.use(never)
-    files = contents(versions.path(never))
-    ends = Expected(calls=("finish",))
-    suite = Suite(
-        "ends",
-        tuple(Task(id=str(n), family="f", goal=f"say the number {n}", expected=ends) for n in range(12, 19)),
-    )
-    gate = GateConfig(limits=SHORT)
-    result = finetune(home, suite=suite, config=QUICK.model_copy(update={"epochs": 20, "gate": gate}))
-
-    assert result.gate is not None
-    assert result.promoted, result.reason
-    assert result.gate.old.passed == 0
-    assert set(result.sheet.models) == {versions.get(finishes).hash}
-    assert versions.current() == result.version
-    assert versions.get(result.version).promoted
-    assert versions.rollback() == never
-    assert contents(versions.path(never)) == files
 
 
 def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:

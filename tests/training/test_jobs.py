@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from autoagent.errors import UsageError
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.tiny import write_tiny_model
 from autoagent.training.dataset import Dataset, Example
-from autoagent.training.jobs import Job, get, one_at_a_time, put, work
+from autoagent.training.jobs import KEPT_DAYS, Job, Swept, get, one_at_a_time, put, sweep, work
 from autoagent.training.learning import How, Learning
 from autoagent.training.sft import FinetuneProgress
 from autoagent.training.sheet import DataSheet
@@ -126,6 +127,37 @@ def test_a_model_that_was_not_written_whole_is_written_again(job: Job) -> None:
     assert job.done() is None
     work(job, silent)
     assert (job.folder / "model" / "config.json").exists()
+
+
+def test_trainings_that_are_over_or_left_are_swept_and_no_other(job: Job, base: Path) -> None:
+    trainings, now = job.folder.parent, job.folder.stat().st_mtime
+    names = {"model": 1, "left": 2, "fresh": 3, "under way": 4}
+    jobs = {
+        name: put(trainings, base, DATA, HOW.model_copy(update={"epochs": n})) for name, n in names.items()
+    }
+    (trainings / ("0" * 16)).mkdir()  # was never written whole
+    (trainings / "notes").mkdir()  # is no training
+    week = KEPT_DAYS * 86_400
+    for name in ("left", "under way"):
+        for path in (jobs[name].folder, *jobs[name].folder.rglob("*")):
+            os.utime(path, (now - week - 60, now - week - 60))
+
+    def swept(at: float) -> Swept:
+        return sweep(trainings, made={jobs["model"].name}, keep=jobs["under way"].name, now=at)
+
+    found = swept(now)
+    assert found.folders == 3
+    assert found.freed > 0
+    assert found.line().startswith("removed 3 trainings that ended or that nobody went on with for 7 days (")
+    kept = {jobs["fresh"].name, jobs["under way"].name, job.name, "notes"}
+    assert {path.name for path in trainings.iterdir()} == kept
+    checkpoint = jobs["fresh"].folder / "run"
+    checkpoint.mkdir()
+    os.utime(checkpoint, (now + week, now + week))  # written to since: somebody goes on with it
+    assert swept(now + week + 60).folders == 1
+    assert jobs["fresh"].folder.exists()
+    assert swept(now + week + 60) == Swept(0, 0)
+    assert swept(now + week + 60).line() == ""
 
 
 def test_two_trainings_of_a_project_do_not_go_together(tmp_path: Path) -> None:

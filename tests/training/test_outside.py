@@ -228,7 +228,7 @@ def test_a_faulty_line_stops_with_its_number_and_what_is_wrong(
         outside_examples(file, model.engine.tokenizer)
     assert str(stopped.value).startswith(f"{file}, line 3: {what}")
     assert "\n" not in str(stopped.value)
-    assert str(stopped.value).endswith("mend it, or leave such lines out with skip_faulty")
+    assert str(stopped.value).endswith("mend it, or take it out")
 
 
 def test_faulty_lines_are_counted_where_they_may_be_left_out(model: LocalModel, tmp_path: Path) -> None:

@@ -66,15 +66,23 @@ def terminal(parts: Parts) -> Iterator[Finding]:
 
 def sandbox(parts: Parts) -> Iterator[Finding]:
     """Whether programs can be run safely."""
-    from autoagent.security import Sandbox
+    from autoagent.security import Sandbox, landlock
+    from autoagent.security.probe import problem
 
-    if parts.settings.sandbox == "off":
+    chosen = Sandbox.chosen(parts.settings.sandbox)
+    if chosen.unsafe:
         yield Finding("sandbox", "warn", "off: programs run with your rights", 'set sandbox = "auto"')
-    elif blocked := Sandbox().blocked:
+    elif blocked := chosen.blocked:
         what, _, fix = blocked.partition(": ")
         yield Finding("sandbox", "warn", f"{what}; all else works", fix)
+    elif chosen.walls == "bubblewrap":
+        other = landlock.lacking() or f"Landlock (ABI {landlock.edition()}) would work, too"
+        yield Finding("sandbox", "ok", f"programs run in bubblewrap; {other}")
     else:
-        yield Finding("sandbox", "ok", "programs run in bubblewrap")
+        why, fix = problem(shutil.which("bwrap"))
+        reason = f"; {why}" if why else ", as set"
+        text = f"programs run in Landlock (ABI {landlock.edition()}) with seccomp{reason}"
+        yield Finding("sandbox", "ok", text, fix)
 
 
 def device(parts: Parts) -> Iterator[Finding]:
