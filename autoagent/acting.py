@@ -24,6 +24,7 @@ from autoagent.tools import Context, Tool, Toolbox
 from autoagent.trajectory import Observation, Origin, Permission, ToolCall
 
 CHANGING = frozenset({"write", "execute"})  # effects after which the workspace is not what it was
+# What these are given is kept by the runtime itself, so it stays without the values of secrets.
 KEEPING = frozenset({"plan", "find_tools", "delegate", "save_memory", "recall_memory", "finetune"})
 REPEATABLE = frozenset({"read"})  # calls with no other effect may be repeated
 _OUTWARD = CHANGING | {"network", "train"}  # what a dry run leaves undone

@@ -10,11 +10,11 @@ import itertools
 import json
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoagent.errors import StoreError
+from autoagent.models import disk
 
 if TYPE_CHECKING:
     from autoagent.memory.shelved import ShelvedMemory
@@ -37,18 +37,10 @@ def put_aside(folder: Path, text: str, kind: str, source: str) -> str:
     id = identify(text, known(kind), source)
     waiting = folder / FOLDER
     place = waiting / f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
-    draft = place.with_suffix(".new")
     try:
         waiting.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump({"text": text, "kind": kind, "source": source}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(place)
-        _sync(waiting)
+        disk.replace(place, json.dumps({"text": text, "kind": kind, "source": source}).encode("utf-8"))
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise StoreError(f"{waiting} cannot be written ({error.strerror}): free some space") from None
     return id
 
@@ -78,12 +70,3 @@ def _read(file: Path) -> tuple[str, str, str] | None:
         return clean(str(told["text"])), known(str(told["kind"])), str(told["source"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _sync(folder: Path) -> None:
-    """So that the name of the file is on the disk, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

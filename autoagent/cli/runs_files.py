@@ -108,12 +108,11 @@ def _text(store: Store, runs: Sequence[str], as_: Format, *, secrets: Secrets, f
 
 def _hidden(run: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     """A run without secrets; where it held one, without token ids, too, which spell it. Files stay whole."""
-    files = {name: run[name] for name in ("contents",) if name in run}
-    told = {name: each for name, each in run.items() if name not in files}
+    told = {name: each for name, each in run.items() if name != "contents"}
     clean = secrets.redacted_all(told)
     if clean != Secrets(patterns={}).redacted_all(told):
         clean = _without_ids(clean)
-    return {**clean, **files}
+    return clean | ({"contents": run["contents"]} if "contents" in run else {})
 
 
 def _without_ids(value: Any) -> Any:

@@ -139,8 +139,7 @@ class Rules:
         Raises:
             ConfigError: it is malformed.
         """
-        allow, ask, deny = (tuple(map(str, rules)) for rules in (self.allow, self.ask, self.deny))
-        return Rules((*allow, rule), ask, deny)
+        return self._with(allow=(rule,))
 
     def asking(self, *rules: str) -> Rules:
         """The same and some more that ask.
@@ -148,8 +147,11 @@ class Rules:
         Raises:
             ConfigError: one is malformed.
         """
-        allow, ask, deny = (tuple(map(str, each)) for each in (self.allow, self.ask, self.deny))
-        return Rules(allow, (*ask, *rules), deny)
+        return self._with(ask=rules)
+
+    def _with(self, allow: tuple[str, ...] = (), ask: tuple[str, ...] = ()) -> Rules:
+        old_allow, old_ask, deny = (tuple(map(str, each)) for each in (self.allow, self.ask, self.deny))
+        return Rules((*old_allow, *allow), (*old_ask, *ask), deny)
 
     def naming_nothing(self, tools: tuple[str, ...]) -> list[Rule]:
         """The rules that are about none of these tools: misspelt, most likely."""
