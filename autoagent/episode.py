@@ -89,17 +89,23 @@ class Episode:
         yield from self._concluded(time.monotonic() - began, error, verdict)
 
     def _snapshot(self) -> None:
-        """The step that was cut short may have changed something. A full disk must not cost the ending."""
+        """The step that was cut short may have changed something. Neither a full disk nor a Ctrl-C that
+        strikes right then costs the ending; the latter is the ending."""
         with contextlib.suppress(StoreError):
-            self.record.snapshot(len(self.loop.steps))
+            try:
+                self.record.snapshot(len(self.loop.steps))
+            except KeyboardInterrupt:
+                self.loop.ending = "interrupted"
+                self.record.snapshot(len(self.loop.steps))
 
-    def _ended(self, ending: Ending, seconds: float, error: str = "") -> None:
-        """Write down how it ended, also when Ctrl-C strikes right then; a closed terminal is two blows."""
+    def _ended(self, ending: Ending, seconds: float, error: str = "") -> Ending:
+        """Write down how it ended and return that; a Ctrl-C that strikes right then is the ending."""
         try:
             self.record.ended(ending, self.loop.answer, seconds, error)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # a closed terminal is two blows
+            ending = "interrupted"
             self.record.ended(ending, self.loop.answer, seconds, error)
-            raise
+        return ending
 
     def _watched(self) -> Iterator[Event]:
         for event in self.loop.events():
@@ -110,8 +116,7 @@ class Episode:
     def _concluded(self, seconds: float, error: str, verdict: Verdict | None) -> Iterator[Event]:
         """What follows the ending: the check, and the end of the record."""
         loop, record = self.loop, self.record
-        ending = loop.ending or "error"
-        self._ended(ending, seconds, error)
+        ending = self._ended(loop.ending or "error", seconds, error)
         yield events.Ended(ending=ending, answer=loop.answer, error=error)
         try:
             verdict = verdict or self._judge(ending)

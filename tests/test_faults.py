@@ -18,7 +18,7 @@ from autoagent.agent import Result
 from autoagent.config import Conduct, Limits
 from autoagent.errors import ContextFull, StoreError, ToolError, UsageError
 from autoagent.models.scripted import Author, Line, ScriptedModel
-from autoagent.store import Store
+from autoagent.store import RunRecord, Store
 from autoagent.store.upkeep import check
 from autoagent.trajectory import Counts, Reply, ToolCall
 from autoagent.workspace import Workspace
@@ -366,6 +366,24 @@ def test_whoever_steers_may_stop_the_run(scene: Scene, kind: type[BaseException]
     assert run.ending == ("interrupted" if kind is KeyboardInterrupt else "error")
     assert len(run.trajectory.acts) == 2
     assert scene.watch(scene.agent([FINISH]).resume()).ending == "finished"
+
+
+@pytest.mark.parametrize(("written", "act"), [("snapshot", "MemoryError"), ("ended", "bytes")])
+def test_ctrl_c_while_an_ending_is_written_is_the_ending(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, written: str, act: str
+) -> None:
+    write, blows = getattr(RunRecord, written), iter([1])
+
+    def struck(record: RunRecord, *what: Any) -> object:
+        done = write(record, *what)
+        if what[0] and next(blows, 0):  # not the first copy of the workspace
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(RunRecord, written, struck)
+    run = scene(call("bad", what=act), FINISH)
+    assert run.ending == "interrupted"
+    assert ("MemoryError" in run.trajectory.error) == (act == "MemoryError")
 
 
 def test_after_a_call_that_was_cut_off_no_other_is_begun(scene: Scene) -> None:

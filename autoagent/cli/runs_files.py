@@ -109,7 +109,7 @@ def _text(store: Store, runs: Sequence[str], as_: Format, *, secrets: Secrets, f
 def _hidden(run: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     """A run without secrets; where it held one, without token ids, too, which spell it. Files stay whole."""
     told = {name: each for name, each in run.items() if name != "contents"}
-    clean = secrets.redacted_all(told)
+    clean: dict[str, Any] = secrets.redacted_all(told)
     if clean != Secrets(patterns={}).redacted_all(told):
         clean = _without_ids(clean)
     return clean | ({"contents": run["contents"]} if "contents" in run else {})

@@ -10,6 +10,7 @@ does not fit one device is not split (FSDP).
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -183,7 +184,12 @@ def _meet(group: Group, file: str) -> Group:
 
 
 def _connect(group: Group, address: str) -> Group:
-    """Connect with the others, and count them."""
+    """Connect with the others, and count them.
+
+    ``torch.distributed.nn``, which optimizers import, keeps the group it finds as default arguments. Imported
+    under our group it would keep that alive, whose threads then may abort the process on its way out.
+    """
+    importlib.import_module("torch.distributed.nn")
     torch.distributed.init_process_group(
         "gloo", init_method=address, rank=group.rank, world_size=group.size, timeout=PATIENCE
     )

@@ -22,6 +22,8 @@ from .conftest import REPOSITORY
 
 Start = Callable[..., "subprocess.Popen[str]"]
 SLEEPER = '''
+import time
+
 from autoagent import tool
 
 
