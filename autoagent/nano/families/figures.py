@@ -249,11 +249,14 @@ def sum_in_words(make: Maker) -> tuple[str, str]:
 
 
 def number(make: Maker) -> float:
+    """Of any size; small whole ones, as people try first, among them."""
     rng, w = make.rng, make.words
     kind = rng.random()
     if kind < 0.15:
+        return rng.randint(1, 12)
+    if kind < 0.27:
         return w.decimal()
-    if kind < 0.3:
+    if kind < 0.42:
         return rng.choice((rng.randint(2, 100), 100 * rng.randint(1, 9), 1000 * rng.randint(1, 20)))
     return w.number()
 
@@ -261,8 +264,11 @@ def number(make: Maker) -> float:
 def _expression(make: Maker) -> str:
     rng = make.rng
     a, b, c, d = (number(make) for _ in range(4))
-    if rng.random() < 0.06:
+    odd = rng.random()
+    if odd < 0.06:
         a = -a
+    elif odd < 0.16:
+        b = a  # or a model learns that all numbers differ
     sign, other, third = rng.choice("+-*/"), rng.choice("+-*"), rng.choice("+-*")
     return rng.choice(
         (
