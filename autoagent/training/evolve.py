@@ -28,6 +28,7 @@ from autoagent.training.examples import goal_hash
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
 from autoagent.training.forgetting import Earlier
 from autoagent.training.gate_goals import TRAIN
+from autoagent.training.measuring import Measurements
 from autoagent.training.sampling import SampleProgress, SampleReport, SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
 from autoagent.training.sft import FinetuneProgress
@@ -119,11 +120,11 @@ def evolve(
     practice, _ = parts_of(suite)
     began, history = time.monotonic(), History(home, suite.name)
     made: list[Round] = []
-    refused = 0
+    refused, known = 0, Measurements()  # what was measured in one round is not measured again in the next
     while True:
         number = len(history.rounds()) + 1
         tell = on_progress or _silent
-        current = _round(home, number, suite, practice, config, earlier, lambda at: tell(number, at))  # noqa: B023
+        current = _round(home, number, suite, practice, config, earlier, lambda at: tell(number, at), known)  # noqa: B023
         history.add(current)
         made.append(current)
         refused = 0 if current.promoted else refused + 1
@@ -173,6 +174,7 @@ def _round(
     config: EvolveConfig,
     earlier: Earlier | None,
     tell: Callable[[SampleProgress | FinetuneProgress], None],
+    known: Measurements,
 ) -> Round:
     began = time.monotonic()
     versions = Versions(home)
@@ -183,7 +185,7 @@ def _round(
     found = sample_suite(practice, model=model, home=home, config=sampling, jobs=jobs, on_sample=tell)
     result, reason = None, found.sentence
     if shown or (any(goal.verified for goal in found.goals) and found.pass_at_k > found.pass_at_1):
-        result = _tuned(home, suite, practice, config, earlier, tell)
+        result = _tuned(home, suite, practice, config, earlier, tell, known)
         reason = result.reason
     return _told(number, model, found, result, reason, time.monotonic() - began)
 
@@ -210,6 +212,7 @@ def _tuned(
     config: EvolveConfig,
     earlier: Earlier | None,
     tell: Callable[[SampleProgress | FinetuneProgress], None],
+    known: Measurements,
 ) -> FinetuneResult:
     """Learn from the verified runs of all rounds so far."""
     _, measure = parts_of(suite)
@@ -222,7 +225,7 @@ def _tuned(
             "gate": config.tuning.gate.model_copy(update={"complete": False}),
         }
     )
-    return finetune(home, suite=measure, config=tuning, earlier=earlier, on_progress=tell)
+    return finetune(home, suite=measure, config=tuning, earlier=earlier, on_progress=tell, known=known)
 
 
 def _without_test(data: DatasetConfig) -> DatasetConfig:

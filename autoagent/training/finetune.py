@@ -37,6 +37,7 @@ from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
 from autoagent.training.jobs import Job, one_at_a_time, put, sweep, with_replay, work
 from autoagent.training.learning import How
+from autoagent.training.measuring import Measurements
 from autoagent.training.outside import outside_examples
 from autoagent.training.selection import Selected, Selection, select
 from autoagent.training.sft import CURVES, FinetuneProgress, OnProgress, Stage, Trained
@@ -97,6 +98,7 @@ def finetune(
     config: FinetuneConfig | None = None,
     earlier: Earlier | None = None,
     on_progress: OnProgress | None = None,
+    known: Measurements | None = None,
 ) -> FinetuneResult:
     """Train a copy of a version on the project's verified runs; put it in use if the gate finds it better.
 
@@ -108,6 +110,7 @@ def finetune(
         earlier: What is known of the training of models that descend from the embedded one: data to mix in,
             and goals and data that show what was forgotten. ``autoagent.nano.earlier`` is it.
         on_progress: Called after each training step and each task of the gate.
+        known: What the gate of an earlier call measured, and then what this one did; see ``gate``.
 
     Raises:
         UsageError: there is nothing to learn from, a model cannot be used, no task is held out, or another
@@ -120,7 +123,7 @@ def finetune(
         need_trl()
     with one_at_a_time(home) as trainings:
         start = _start(Versions(home), base)
-        tuning = _Tuning(Versions(home), start, config, on_progress or _silent, earlier)
+        tuning = _Tuning(Versions(home), start, config, on_progress or _silent, earlier, known)
         if suite is not None:
             tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
         selected = _selected(home, config.selection)
@@ -203,6 +206,7 @@ class _Tuning:
     config: FinetuneConfig
     tell: OnProgress
     earlier: Earlier | None
+    known: Measurements | None
 
     def dataset(self, selected: Selected) -> Dataset:
         """The runs whose ids mean the same to this model, as examples."""
@@ -300,6 +304,7 @@ class _Tuning:
             sample="auto" if self.config.elsewhere else (),
             earlier=self.earlier,
             jobs=self.config.jobs,
+            known=self.known,
         )
         self.versions.judge(
             name,

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from autoagent.errors import ModelError
-from autoagent.evals import Report, Suite, SuiteRun, TaskResult, summarize
+from autoagent.evals import Suite
 from autoagent.evals.parallel import jobs_for
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.protocol import Model
@@ -27,12 +25,9 @@ from autoagent.training.forgetting import (
     Sampled,
     alike,
     is_embedded_line,
-    loss_change,
-    without_numbers,
 )
 from autoagent.training.gate_goals import (
     FEWEST,
-    Chosen,
     SuiteSource,
     choose,
     choose_others,
@@ -40,8 +35,9 @@ from autoagent.training.gate_goals import (
     need_no_leak,
     trained_goals,
 )
-from autoagent.training.gate_result import GateReport, Paired, paired
+from autoagent.training.gate_result import GateReport, Paired
 from autoagent.training.gate_rules import GateConfig, LossChange, Rule, decide, loss_rule, rules
+from autoagent.training.measuring import SIDES, Loader, Measurements, Measuring, OnResult, Side
 
 __all__ = [
     "GateConfig",
@@ -59,9 +55,6 @@ __all__ = [
     "trained_goals",
 ]
 
-Loader = Callable[[], Model]  # for several processes one that can be pickled
-# Whose run ("old", "new", "old elsewhere" or "new elsewhere"), its number from 1, of how many, how it went.
-OnResult = Callable[[str, int, int, TaskResult], None]
 Auto = Literal["auto"]
 
 
@@ -76,6 +69,8 @@ def gate(
     forgetting: SuiteSource | None = None,
     sample: Sequence[Sampled] = (),
     jobs: int = 1,
+    known: Measurements | None = None,
+    hashes: tuple[str, str] = ("", ""),
 ) -> GateReport:
     """Run old and new on the same held-out tasks, in fresh workspaces and with memories that are thrown away.
 
@@ -94,6 +89,9 @@ def gate(
         forgetting: Other tasks, on which new must not be worse.
         sample: Token sequences whose loss must not rise; both models need their weights here.
         jobs: Runs at a time: of a function that loads in as many processes, of a model in threads.
+        known: What was measured before, by the same program: it is not measured again. Then it has what this
+            gate measured.
+        hashes: Of old and new, to find them there: what a model's ``version`` is once it is loaded.
 
     Raises:
         UsageError: no task of the suite is held out, fewer than 20 others are, the parts of a suite share
@@ -102,7 +100,9 @@ def gate(
     """
     config = config or GateConfig()
     began = time.monotonic()
-    work = _Measuring(_Side("old", old, jobs), _Side("new", new, jobs), config, on_result)
+    known = [] if known is None else known
+    sides = [Side(*each, jobs, known) for each in zip(SIDES, (old, new), hashes, strict=True)]
+    work = Measuring(sides[0], sides[1], config, on_result)
     target = choose(suite, trained, config)
     others = None if forgetting is None else choose_others(forgetting, target.suite, trained, config)
     loss = work.loss(sample)
@@ -111,6 +111,7 @@ def gate(
     if others is not None and pair.comparison.n and (config.complete or decide(pair.comparison, config)[0]):
         elsewhere = work.pair(others, elsewhere=True)
     work.need_one_version_each()
+    known[:] = [made for side in sides for made in side.made]
     there = None if elsewhere is None else elsewhere.comparison
     promoted, reason = decide(pair.comparison, config, elsewhere=there, loss=loss)
     return GateReport(
@@ -138,6 +139,7 @@ def gate_versions(
     sample: Sequence[Sampled] | Auto = "auto",
     earlier: Earlier | None = None,
     jobs: int | None = 1,
+    known: Measurements | None = None,
 ) -> GateReport:
     """Gate versions by name, ``(old, new)``, on goals that neither they nor their ancestors trained on.
 
@@ -156,6 +158,7 @@ def gate_versions(
         sample: Token sequences whose loss must not rise; an empty one leaves that out.
         earlier: What is known of the training of the embedded line; without it, ``auto`` is nothing.
         jobs: Runs at a time; None: several for a small model (:func:`autoagent.evals.parallel.jobs_for`).
+        known: As of :func:`gate`.
 
     Raises:
         ModelError: the files of a version are not those that were measured.
@@ -177,6 +180,8 @@ def gate_versions(
         forgetting=others,
         sample=_sample(versions, names, earlier) if sample == "auto" else sample,
         jobs=jobs,
+        known=known,
+        hashes=(before[0], before[1]),
     )
     measured = (report.comparison.old, report.comparison.new)
     for name, first, seen in zip(names, before, measured, strict=True):
@@ -219,84 +224,6 @@ def _sample(versions: Versions, names: tuple[str, str], earlier: Earlier | None)
     if earlier is None or not is_embedded_line(versions, names[1]) or not alike(old, new):
         return ()
     return earlier.demonstration_sample(new)
-
-
-@dataclass
-class _Side:
-    """One of the two models, given loaded or as a function that loads it."""
-
-    name: Literal["old", "new"]
-    given: Model | Loader
-    jobs: int
-    seen: set[str] = field(default_factory=set)  # versions that were measured, as the processes tell
-
-    @cached_property
-    def model(self) -> Model:
-        """The model in this process."""
-        model = self.given() if callable(self.given) else self.given
-        self.seen.add(model.version)
-        return model
-
-    def run(self, suite: Suite, config: GateConfig, tell: Callable[[TaskResult], None]) -> Report:
-        """Do every task with every seed."""
-        seeds = range(config.seed, config.seed + config.seeds)
-        work = SuiteRun(suite, seeds=seeds, limits=config.limits)
-        report = work.go(self.given if self.jobs > 1 else self.model, jobs=self.jobs, on_result=tell)
-        self.seen |= {done.model for done in work.done.values()}
-        return report
-
-
-@dataclass
-class _Measuring:
-    """Measures both models on one thing after the other."""
-
-    old: _Side
-    new: _Side
-    config: GateConfig
-    on_result: OnResult | None
-
-    def loss(self, sample: Sequence[Sampled]) -> LossChange | None:
-        """The loss on the sample; without one only whether the new model computes numbers at all."""
-        if sample:
-            return loss_change(self.old.model, self.new.model, sample)
-        return without_numbers(self.old.model, self.new.model)
-
-    def pair(self, chosen: Chosen, *, elsewhere: bool = False) -> Paired:
-        """Both on the same tasks."""
-        place = " elsewhere" if elsewhere else ""
-        reports = [
-            side.run(chosen.suite, self.config, self._progress(f"{side.name}{place}", chosen.suite))
-            for side in (self.old, self.new)
-        ]
-        return paired(chosen, *reports)
-
-    def nothing(self, chosen: Chosen) -> Paired:
-        """A pair of which no run was made."""
-        reports = [
-            summarize([], suite=chosen.suite.name, model=side.model.version, generated=False, seconds=0.0)
-            for side in (self.old, self.new)
-        ]
-        return paired(chosen, *reports)
-
-    def need_one_version_each(self) -> None:
-        """What was measured must be one model, in all processes.
-
-        Raises:
-            ModelError: it was not.
-        """
-        for side in (self.old, self.new):
-            if len(side.seen) > 1:
-                raise ModelError(f"the {side.name} model changed while it was measured: nothing was promoted")
-
-    def _progress(self, who: str, suite: Suite) -> Callable[[TaskResult], None]:
-        total = len(suite.tasks) * self.config.seeds
-        number = count(1)
-
-        def tell(result: TaskResult) -> None:
-            if self.on_result is not None:
-                self.on_result(who, next(number), total, result)
-
-        return tell
 
 
 def _is_over(loss: LossChange | None, config: GateConfig) -> bool:
