@@ -63,7 +63,7 @@ class Agent:
         approve: Asked before an effect that needs consent; refuses by default.
         rules: Calls that are allowed, asked about or denied, by tool and arguments.
         remember: Keeps the allow rule for good when somebody answers "always" to a request.
-        sandbox: Where programs are run; None: not at all.
+        sandbox: Where programs are run, and which hosts they may reach; None: not at all.
         hosts: Those that the web tools may reach, such as ``example.org`` or ``*.example.org``.
         protected: Files and folders in the workspace that the tools may not touch.
         memory: Long-term memory, or False to go without; opened from ``home`` by default.
@@ -108,7 +108,7 @@ class Agent:
     def __post_init__(self) -> None:
         self._home = (self.home or project_home()).absolute()  # a tool may change the working directory
         check_hosts(self.hosts)
-        self._toolbox = Toolbox([*self.tools, *builtins_of(self.builtins)])
+        self._toolbox = Toolbox([*self.tools, *builtins_of(self.builtins, self.sandbox)])
         self._workspace = Workspace.at(self.workspace, protected=[self._home, *self.protected])
         walled = self.sandbox is not None and not self.sandbox.unsafe
         self._policy = Policy(

@@ -9,7 +9,7 @@ from functools import cached_property
 from autoagent.config import Habits
 from autoagent.security import Sandbox
 from autoagent.tools import Tool, Toolbox, builtin_tools, control
-from autoagent.tools.execute import CONFINED
+from autoagent.tools.execute import CONFINED, reaching
 from autoagent.trajectory import Trajectory
 
 _OF_THE_LOOP = ("plan", "find_tools")  # services that every run has
@@ -72,9 +72,13 @@ def _found(tool: Tool, past: Trajectory) -> bool:
     return any(f'"name": "{tool.name}"' in each.content for each in seen)
 
 
-def builtins_of(wanted: bool | Collection[str]) -> Sequence[Tool]:
-    """The built-in tools, all or those with these names, and always those that end a run."""
+def builtins_of(wanted: bool | Collection[str], sandbox: Sandbox | None) -> Sequence[Tool]:
+    """The built-in tools, all or those with these names, and always those that end a run.
+
+    In a sandbox that lets programs reach hosts, those that run programs use the network.
+    """
+    there = reaching(builtin_tools(), sandbox)
     if wanted is True:
-        return builtin_tools()
+        return there
     names = {*(wanted or ()), *(each.name for each in control.ENDINGS)}
-    return [each for each in builtin_tools() if each.name in names]
+    return [each for each in there if each.name in names]

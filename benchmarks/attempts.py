@@ -39,6 +39,7 @@ class Attempt:
         code: The program; in a shell where ``shell``.
         control: Whether it is first run without a sandbox, to see that it can succeed here at all.
         root: Only root could do it in the first place.
+        hosts: Those that the program may reach by the sandbox's proxy, in bubblewrap.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Attempt:
     shell: bool = False
     control: bool = True
     root: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 def _sh(name: str, area: str, sign: Sign, code: str, *, control: bool = True, root: bool = False) -> Attempt:
@@ -429,4 +431,39 @@ time.sleep(2)
     _sh("take long", "limit", "excess", "sleep 9"),
 ]  # fmt: skip
 
-ATTEMPTS = [*FILES, *OURS, *PROCESSES, *SOCKETS, *KERNEL, *DEVICES, *LIMITS]
+_THROUGH = """
+def through(text):
+    by_proxy = "http_proxy" in os.environ
+    way = socket.create_connection(("127.0.0.1", 3128 if by_proxy else S["tcp"]), 2)
+    way.sendall(text.replace("PORT", str(S["tcp"])).encode())
+    return b" 200 " in way.recv(99)
+"""
+PROXY = [  # with no sandbox there is no proxy, and the way is open
+    Attempt(name, "proxy", "reach", f"{_THROUGH}{code}".strip("\n"), hosts=hosts)
+    for name, hosts, code in (
+        ("a host that is not named", ("example.org",), r'through("CONNECT 127.0.0.1:PORT HTTP/1.1\r\n\r\n")'),
+        ("another port of a named host", ("127.0.0.1:1",),
+         r'through("CONNECT 127.0.0.1:PORT HTTP/1.1\r\n\r\n")'),
+        ("this machine by its many names", ("*:*",), r"""
+for name in ("127.0.0.1", "localhost", "0.0.0.0", "127.1", "2130706433", "0x7f000001", "[::1]", "[::]",
+             "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "localhost.", "LOCALHOST", S["host"]):
+    through(f"CONNECT {name}:PORT HTTP/1.1\r\n\r\n")
+    through(f"GET http://{name}:PORT/ HTTP/1.1\r\n\r\n")
+"""),
+        ("an address that is read in two ways", ("example.org:*",), r"""
+for url in ("http://example.org@127.0.0.1:PORT/", "http://127.0.0.1:PORT\\@example.org/",
+            "http://127.0.0.1:PORT#@example.org/", "http://127.0.0.1:PORT?.example.org",
+            "http://example.org\t@127.0.0.1:PORT/", "//127.0.0.1:PORT/", "/"):
+    through(f"GET {url} HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n")
+"""),
+        ("a named socket by what is left open", ("example.org",), r"""
+for number in range(3, 256):
+    try: socket.socket(1, 1, 0, number).connect(S["stream"])
+    except OSError: pass
+way = socket.socket(1); way.connect(S["stream"])
+"""),
+        ("around the proxy", ("*:*",), 'socket.create_connection((S["host"], S["tcp"]), 2).send(b"x")'),
+    )
+]  # fmt: skip
+
+ATTEMPTS = [*FILES, *OURS, *PROCESSES, *SOCKETS, *KERNEL, *DEVICES, *LIMITS, *PROXY]

@@ -52,6 +52,7 @@ _QUICK = (  # a part of them for the tests: one of each kind
     "read through a hard link", "write through a symbolic link", "open a key to", "replace a folder by",
     "allow oneself", "replace the folder of git", "read another's memory by a call", "kill another",
     "limit another", "read the keys", "named socket from a pair", "connect to an abstract", "as a daemon",
+    "many names",
 )  # fmt: skip
 
 
@@ -107,7 +108,8 @@ def in_sandbox(attempt: Attempt, scene: Scene, walls: str) -> str:
     """Run it as a model would; what the model is told."""
     name = "run_shell" if attempt.shell else "run_python"
     tool = Toolbox(builtin_tools())[name]
-    sandbox = replace(Sandbox.chosen(walls), limits=LIMITS)
+    hosts = attempt.hosts if walls == "bubblewrap" else ()  # in Landlock there is no proxy
+    sandbox = replace(Sandbox.chosen(walls, hosts), limits=LIMITS)
     place = Workspace.at(scene.work, protected=[scene.work / ".autoagent"])
     try:
         text = text_of(attempt, scene)

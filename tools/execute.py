@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 
 from autoagent.errors import ToolError
-from autoagent.security import Outcome
-from autoagent.tools.base import Context, tool
+from autoagent.security import Outcome, Sandbox
+from autoagent.tools.base import Context, Tool, tool
 
 _LONGEST = 100_000  # bytes of a command; the system takes a little more in one argument
 
@@ -34,7 +36,10 @@ def _run(interpreter: list[str], text: str, ctx: Context) -> str:
         raise ToolError("a program's text cannot contain a NUL character")
     if len(os.fsencode(text.encode("utf-8", "replace"))) > _LONGEST:
         raise ToolError("the text is too long to run at once; write it to a file and run that")
-    return _told(ctx.sandbox.run([*interpreter, text], ctx.workspace))
+    outcome = ctx.sandbox.run([*interpreter, text], ctx.workspace)
+    if outcome.reached:
+        ctx.from_outside(", ".join(outcome.reached))
+    return _told(outcome)
 
 
 def _told(outcome: Outcome) -> str:
@@ -43,7 +48,8 @@ def _told(outcome: Outcome) -> str:
     Raises:
         ToolError: it failed or was stopped; the message holds the output, too.
     """
-    output = outcome.output.rstrip("\n")
+    refused = [f"Connection refused by the sandbox: {why}." for why in outcome.refused]
+    output = "\n".join([outcome.output.rstrip("\n"), *refused]).lstrip("\n" if refused else "")
     if outcome.stopped:
         raise ToolError(f"{output}\nStopped: {outcome.stopped}.".lstrip("\n"))
     if outcome.code:
@@ -54,3 +60,16 @@ def _told(outcome: Outcome) -> str:
 
 TOOLS = [run_shell, run_python]
 CONFINED = tuple(each.name for each in TOOLS)  # they run nothing outside the sandbox
+
+
+def reaching(tools: Iterable[Tool], sandbox: Sandbox | None) -> list[Tool]:
+    """The tools as they are in a sandbox: where programs reach hosts, ours that run any use the network."""
+    if sandbox is None or not sandbox.hosts:
+        return [*tools]
+    return [_networked(each) if each in TOOLS else each for each in tools]
+
+
+def _networked(tool: Tool) -> Tool:
+    found = copy.copy(tool)
+    found.effects = (*tool.effects, "network")
+    return found

@@ -19,6 +19,7 @@ from autoagent.cli.screen import short_version
 from autoagent.errors import InvalidCall, UsageError
 from autoagent.store.undo import Reversal, plan_undo
 from autoagent.tools import Tool, Toolbox, builtin_tools
+from autoagent.tools.execute import reaching
 from autoagent.trajectory import Message
 
 _RUNS = 10
@@ -98,7 +99,7 @@ def _plan(talk: Talk, rest: str) -> None:
 
 
 def _toolbox(talk: Talk) -> Toolbox:
-    return Toolbox([*talk.agent.tools, *builtin_tools()])
+    return Toolbox([*talk.agent.tools, *reaching(builtin_tools(), talk.agent.sandbox)])
 
 
 def tools_of(talk: Talk) -> list[tuple[str, str]]:

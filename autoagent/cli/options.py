@@ -178,6 +178,10 @@ class AgentOptions:
     allow_host: Annotated[
         list[str], Option(metavar="HOST", help="Host the web tools may reach. Repeatable.", **TOOLS)
     ] = field(default_factory=list)
+    program_host: Annotated[
+        list[str],
+        Option(metavar="HOST", help="Host that programs in the sandbox may reach. Repeatable.", **TOOLS),
+    ] = field(default_factory=list)
     unsafe_no_sandbox: Annotated[
         bool,
         Option("--unsafe-no-sandbox", help="Run programs with your own rights.", **TOOLS),
@@ -205,6 +209,10 @@ class AgentOptions:
                 "autoagent: warning: no sandbox: programs reach all that you can (files, network, processes)"
             )
             console.err().print(text, style="yellow", soft_wrap=True)
+        sandbox = Sandbox.chosen(config.sandbox, config.program_hosts)
+        if config.program_hosts and sandbox.blocked:
+            text = f"autoagent: warning: {sandbox.blocked}"
+            console.err().print(console.clean(text), style="yellow", soft_wrap=True)
         return Agent(
             tools=all_tools(parts, config),
             model=parts.followed(config),
@@ -218,7 +226,7 @@ class AgentOptions:
             approve=contact.approve,
             rules=Rules(rules.allow, rules.ask, rules.deny),
             remember=lambda rule: add_permission_rule(parts.home, rule),
-            sandbox=Sandbox.chosen(config.sandbox),
+            sandbox=sandbox,
             hosts=config.hosts,
             protected=[*map(Path, config.tools), parts.prompts],
             memory=opened_lazily(parts.home, config) if config.memory else False,
@@ -248,6 +256,7 @@ class AgentOptions:
             "trust_remote_code": self.trust_remote_code or None,
             "tools": list(dict.fromkeys(files)),
             "hosts": [*parts.settings.hosts, *self.allow_host],
+            "program_hosts": [*parts.settings.program_hosts, *self.program_host],
             "sandbox": "off" if self.unsafe_no_sandbox else None,
             "memory": False if self.no_memory else None,
             "permissions": rules or None,

@@ -21,7 +21,7 @@ from autoagent.configfile import add_permission_rule
 from autoagent.errors import AutoagentError, Denied, InvalidCall, ToolError, UsageError
 from autoagent.security import Policy, Rules, Sandbox, preview
 from autoagent.tools import Context, Tool, Toolbox, builtin_tools
-from autoagent.tools.execute import CONFINED
+from autoagent.tools.execute import CONFINED, reaching
 from autoagent.workspace import Workspace
 
 app = typer.Typer(help="See the tools and call one by hand.", no_args_is_help=True)
@@ -113,7 +113,7 @@ def _rules(parts: Parts) -> Rules:
 
 
 def _sandbox(parts: Parts) -> Sandbox:
-    return Sandbox.chosen(parts.settings.sandbox)
+    return Sandbox.chosen(parts.settings.sandbox, parts.settings.program_hosts)
 
 
 def _policy(parts: Parts, sandbox: Sandbox, *, yes: bool = False, workspace: Path | None = None) -> Policy:
@@ -197,7 +197,7 @@ def _failed(message: str, code: Exit) -> typer.Exit:
 
 def _toolbox(parts: Parts, files: list[Path] | None) -> Toolbox:
     config = AgentOptions(tools=files or []).config(parts)
-    return Toolbox([*all_tools(parts, config), *builtin_tools()])
+    return Toolbox([*all_tools(parts, config), *reaching(builtin_tools(), _sandbox(parts))])
 
 
 def _tool(box: Toolbox, name: str) -> Tool:

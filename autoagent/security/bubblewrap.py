@@ -18,6 +18,15 @@ from autoagent.security.inside import SETTINGS, SYSTEM, Found, interpreter
 from autoagent.security.probe import understands
 from autoagent.workspace import Workspace
 
+_CERTIFICATES = (  # public ones only, where the families of Linux keep them
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/ca-trust/extracted/pem",
+)
+
 
 @contextmanager
 def call_filter() -> Iterator[int | None]:
@@ -34,7 +43,9 @@ def call_filter() -> Iterator[int | None]:
         os.close(number)
 
 
-def walls(workspace: Workspace, found: Found, memory: int, calls: int | None) -> list[str]:
+def walls(
+    workspace: Workspace, found: Found, memory: int, calls: int | None, *, trust: bool = False
+) -> list[str]:
     """What to put before a command. The order counts: what comes later is mounted over what came before.
 
     Args:
@@ -42,6 +53,7 @@ def walls(workspace: Workspace, found: Found, memory: int, calls: int | None) ->
         found: What is ours in it.
         memory: Limit, in bytes; folders in memory hold a quarter of it each.
         calls: See :func:`call_filter`.
+        trust: Whether the certificates are there by which hosts are known.
     """
     bwrap = shutil.which("bwrap")
     assert bwrap is not None  # or it would be blocked
@@ -49,6 +61,7 @@ def walls(workspace: Workspace, found: Found, memory: int, calls: int | None) ->
     outside = [path for path in interpreter() if not Path(path).is_relative_to(root)]
     line = [bwrap, *base(bwrap, memory)]
     line += [word for path in outside for word in ("--ro-bind", path, path)]
+    line += [word for path in (_CERTIFICATES if trust else ()) for word in ("--ro-bind-try", path, path)]
     line += ["--bind", root, root]
     line += [word for path in found.kept for word in ("--ro-bind", path, path)]
     for path in found.hidden:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -79,6 +80,18 @@ def target(url: str, entries: Sequence[str]) -> Target:
         listed = ", ".join(entries) or "none"
         raise ToolError(f"the host {host} (port {found.port}) is not among those allowed here: {listed}")
     return found
+
+
+def concerns(entries: Sequence[str], host: str) -> bool:
+    """Whether an entry is about this very host or address, whatever the port."""
+    for entry in entries:
+        known, network = _host_and_port(entry), _network(entry)
+        if known and known[0] == host:
+            return True
+        with suppress(ValueError):  # a name is in no network
+            if network is not None and ipaddress.ip_address(host) in network:
+                return True
+    return False
 
 
 def addresses(host: str, port: int, entries: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ Inside there are the system's programs and libraries (read-only), Python's own f
 folder for temporary files, and the workspace (writable), without autoagent's home, with ``.git``, ``.venv``
 and ``node_modules`` read-only. There is no network, no other process, no other file. Bubblewrap is the wall
 where it works; else Landlock with seccomp (``landlock.py`` says what that cannot do); else no program is run.
+Where hosts are named, programs in bubblewrap reach these by a proxy (``proxy.py``), and still nothing else.
 
 What is not covered: holes in the kernel; how much of the disk the workspace fills, file by file; what timing
 or load tell; files in the workspace that your own programs run later (a Makefile, conftest.py, a ``.git``
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -31,11 +32,15 @@ from autoagent.config import Settings
 from autoagent.errors import ToolError
 from autoagent.security import bubblewrap, landlock
 from autoagent.security.crowd import crowd_limit
+from autoagent.security.hosts import check_hosts
 from autoagent.security.inside import Found, environment, look
 from autoagent.security.probe import UNSAFE, problem
 from autoagent.security.stage import is_stage, staged
 from autoagent.security.watch import Outcome, threads_of_user, watch
 from autoagent.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autoagent.security.proxy import Proxy
 
 Walls = Literal["bubblewrap", "landlock", "none"]
 _CROWD = 16  # processes above the limit, so that a program that reaches it can be told from one that does not
@@ -65,17 +70,23 @@ class Sandbox:
         unsafe: Run them without any walls, with the rights of this process.
         limits: What one program may use.
         only: The walls to use, or none; by default the first that work here.
+        hosts: Those that programs may reach, such as ``example.org`` or ``*.example.org``; with ``unsafe``,
+            they reach all anyway.
     """
 
     unsafe: bool = False
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     only: Literal["", "bubblewrap", "landlock"] = ""
+    hosts: tuple[str, ...] = ()
 
     @classmethod
-    def chosen(cls, setting: str) -> Sandbox:
-        """The sandbox that the setting ``sandbox`` asks for."""
+    def chosen(cls, setting: str, hosts: tuple[str, ...] = ()) -> Sandbox:
+        """The sandbox that the settings ``sandbox`` and ``program_hosts`` ask for."""
         only: Any = "" if setting in ("auto", "off") else setting
-        return cls(unsafe=setting == "off", only=only)
+        return cls(unsafe=setting == "off", only=only, hosts=hosts)
+
+    def __post_init__(self) -> None:
+        check_hosts(self.hosts)
 
     @property
     def walls(self) -> Walls | Literal[""]:
@@ -84,6 +95,8 @@ class Sandbox:
             return "none"
         if self.only != "landlock" and not problem(shutil.which("bwrap"))[0]:
             return "bubblewrap"
+        if self.hosts:
+            return ""  # Landlock tells ports apart, but not hosts
         return "landlock" if self.only != "bubblewrap" and not landlock.lacking() else ""
 
     @property
@@ -92,6 +105,12 @@ class Sandbox:
         if self.walls:
             return ""
         why, fix = problem(shutil.which("bwrap"))
+        if self.hosts and self.only != "bubblewrap" and not landlock.lacking():
+            why, fix = ("sandbox is landlock", "set it to auto") if not why else (why, fix)
+            return (
+                "programs cannot be run: they may reach hosts (program_hosts), and Landlock tells ports"
+                f" apart but not hosts; {why}: {fix}, or take program_hosts out"
+            )
         if self.only == "landlock":
             return f"programs cannot be run: {landlock.lacking()}: set sandbox to auto, {UNSAFE}"
         second = "" if self.only or not sys.platform.startswith("linux") else f", and {landlock.lacking()}"
@@ -122,20 +141,46 @@ class Sandbox:
             return _unprotected(command, workspace, limits)
         found = look(workspace)
         if walls == "bubblewrap":
-            done = _in_bubblewrap(command, workspace, found, limits)
+            done = _in_bubblewrap(command, workspace, found, limits, self.hosts)
         else:
             done = _in_landlock(command, workspace, found, limits)
         return _without_new_homes(done, workspace, found.homes)
 
 
 def _in_bubblewrap(
-    command: Sequence[str], workspace: Workspace, found: Found, limits: SandboxLimits
+    command: Sequence[str],
+    workspace: Workspace,
+    found: Found,
+    limits: SandboxLimits,
+    hosts: tuple[str, ...],
 ) -> Outcome:
-    with bubblewrap.call_filter() as calls, crowd_limit(limits.processes + _CROWD) as join:
-        line = [*join, *bubblewrap.walls(workspace, found, limits.memory, calls)]
+    with (
+        bubblewrap.call_filter() as calls,
+        crowd_limit(limits.processes + _CROWD) as join,
+        _way_out(hosts) as proxy,
+    ):
+        line = [*join, *bubblewrap.walls(workspace, found, limits.memory, calls, trust=proxy is not None)]
+        told, inherited = environment("/tmp"), [] if calls is None else [calls]
+        if proxy is not None:
+            line, told = [*line, *proxy.handover], told | proxy.environment
+            inherited.append(proxy.inherited)
         line += _limited(command, limits, crowded=limits.processes + _CROWD)
-        inherited = [] if calls is None else [calls]
-        return watch(line, workspace.root, environment("/tmp"), limits, inherited=inherited)
+        done = watch(line, workspace.root, told, limits, inherited=inherited)
+        if proxy is None:
+            return done
+    return replace(done, refused=tuple(proxy.refused), reached=tuple(proxy.reached))
+
+
+@contextmanager
+def _way_out(hosts: tuple[str, ...]) -> Iterator[Proxy | None]:
+    """The proxy that leads to the hosts; without any, there is none."""
+    if not hosts:
+        yield None
+        return
+    from autoagent.security.proxy import Proxy  # and all that it imports
+
+    with Proxy(hosts) as proxy:
+        yield proxy
 
 
 def _in_landlock(

@@ -8,8 +8,8 @@ workspace is asked about unless every value that says where it goes, or how much
 arguments as in CaMeL (arXiv:2503.18813), judged by values instead of by tracking them through a program.
 
 What is not covered: what the text of a message says, beyond its links; what is written into the workspace,
-and is the user's own in the next run; a user's request that names the wrong place; programs in the sandbox,
-which have no network. A tool that lies about its effects is believed.
+and is the user's own in the next run; a user's request that names the wrong place; programs in the sandbox
+while no hosts are named for them, as these have no network. A tool that lies about its effects is believed.
 """
 
 from __future__ import annotations

@@ -35,12 +35,16 @@ class Outcome:
         output: What it wrote to both streams, in order; where it was long, head and tail of it.
         stopped: The limit that ended it, in words; empty when it ended by itself.
         seconds: How long it took.
+        refused: Why connections of it were refused, where it may reach hosts.
+        reached: Hosts that it was connected to.
     """
 
     code: int
     output: str
     stopped: str = ""
     seconds: float = 0.0
+    refused: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
 
 
 @dataclass
@@ -82,6 +86,7 @@ def watch(
         environment: All that it is told.
         limits: What it may use.
         patient: At SIGTERM the command itself ends all that it started: give it the time.
+        inherited: Open files that it gets, by their numbers.
 
     Raises:
         ToolError: it cannot be started.

@@ -87,6 +87,11 @@ class Tooling(Settings):
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
         default=(), description="Hosts that the web tools may reach, like example.org or *.example.org."
     )
+    program_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        default=(),
+        description="Hosts that programs in the sandbox may reach, by a proxy; they then use the network, "
+        "which asks.",
+    )
     sandbox: Literal["auto", "bubblewrap", "landlock", "off"] = Field(
         default="auto",
         description="Programs run in the first sandbox that works here, or in the one named, or not at all; "

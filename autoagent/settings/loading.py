@@ -19,7 +19,7 @@ PREFIX = "AUTOAGENT_"
 _FALLBACKS = {"api_key": "OPENAI_API_KEY", "base_url": "OPENAI_BASE_URL"}
 _FOLDERS = ("prompts", "memory_embedder")
 _SEPARATORS = {  # of lists in the environment
-    "tools": os.pathsep, "hosts": ",",
+    "tools": os.pathsep, "hosts": ",", "program_hosts": ",",
     "untrusted": ",", "secret_names": ",", "secret_files": ",", "secret_patterns": "\n",
 }  # fmt: skip
 

@@ -85,7 +85,8 @@ class Memories:
 
 def _sending(agent: Agent) -> Iterator[str]:
     """Names of the tools that use the network."""
-    return (tool.name for tool in (*agent.tools, *builtins_of(agent.builtins)) if "network" in tool.effects)
+    there = (*agent.tools, *builtins_of(agent.builtins, agent.sandbox))
+    return (tool.name for tool in there if "network" in tool.effects)
 
 
 def user_scene(branch: Branch, agent: Agent, check: Check | None, memories: Memories) -> Scene:

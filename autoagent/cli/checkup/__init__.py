@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autoagent.cli.checkup.finding import Finding, Look
-from autoagent.cli.checkup.machine import device, home, packages, python, sandbox, terminal
+from autoagent.cli.checkup.machine import device, home, packages, program_hosts, python, sandbox, terminal
 from autoagent.cli.checkup.model import model
 from autoagent.cli.checkup.project import memory, prompts, record, settings, tools
 from autoagent.cli.parts import Parts
@@ -20,6 +20,7 @@ LOOKS: tuple[Look, ...] = (
     home,
     terminal,
     sandbox,
+    program_hosts,
     record,
     prompts,
     tools,

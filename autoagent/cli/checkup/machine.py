@@ -8,10 +8,21 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from autoagent.cli.checkup.finding import GB, Finding, Status
 from autoagent.cli.parts import Parts
+
+# What is no address is refused, so this is: a program has found the proxy, and nothing was reached.
+_ASKING = """
+import os, socket
+host, port = os.environ["http_proxy"].removeprefix("http://").split(":")
+way = socket.create_connection((host, int(port)), 10)
+way.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+way.recv(1)
+"""
 
 
 def python(parts: Parts) -> Iterator[Finding]:
@@ -69,7 +80,7 @@ def sandbox(parts: Parts) -> Iterator[Finding]:
     from autoagent.security import Sandbox, landlock
     from autoagent.security.probe import problem
 
-    chosen = Sandbox.chosen(parts.settings.sandbox)
+    chosen = Sandbox.chosen(parts.settings.sandbox, parts.settings.program_hosts)
     if chosen.unsafe:
         yield Finding("sandbox", "warn", "off: programs run with your rights", 'set sandbox = "auto"')
     elif blocked := chosen.blocked:
@@ -83,6 +94,35 @@ def sandbox(parts: Parts) -> Iterator[Finding]:
         reason = f"; {why}" if why else ", as set"
         text = f"programs run in Landlock (ABI {landlock.edition()}) with seccomp{reason}"
         yield Finding("sandbox", "ok", text, fix)
+
+
+def program_hosts(parts: Parts) -> Iterator[Finding]:
+    """Whether programs find the proxy, where hosts are named for them; found out by running one."""
+    from autoagent.errors import ToolError
+    from autoagent.security import Sandbox
+    from autoagent.workspace import Workspace
+
+    named = ", ".join(parts.settings.program_hosts)
+    chosen = Sandbox.chosen(parts.settings.sandbox, parts.settings.program_hosts)
+    if not named or chosen.blocked:
+        return  # the sandbox has been told of
+    if chosen.unsafe:
+        text = f"programs reach every host, not only {named}: the sandbox is off"
+        yield Finding("program hosts", "warn", text, 'set sandbox = "auto"')
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="autoagent-") as folder:
+            command = [sys.executable, "-I", "-c", _ASKING]
+            done = chosen.run(command, Workspace.at(Path(folder)), seconds=20)
+        said = "" if done.refused else " ".join(done.output.split()[-12:]) or "nothing is heard of it"
+    except (ToolError, OSError) as problem:
+        said = str(problem)
+    if said:
+        advice = "take program_hosts out, and programs run without a network"
+        yield Finding("program hosts", "warn", f"programs do not find their proxy: {said}", advice)
+    else:
+        text = f"programs reach {named} by the sandbox's proxy, and nothing else"
+        yield Finding("program hosts", "ok", text)
 
 
 def device(parts: Parts) -> Iterator[Finding]:
