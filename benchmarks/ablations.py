@@ -5,8 +5,9 @@
 
 Every run is trained from scratch on the same number of tokens and measured on the same goals, none of which
 any of them has seen: bits per character of what the expert says (which compares different tokenizers, too),
-by split of the builtin suite. Everything there is kept, so that it can be stopped and called again. The
-pictures show the loss by tokens; results are printed as a table and written to ``results.json``.
+by split of the builtin suite, and how many goals of that suite are reached, of one of each family and split.
+Everything there is kept, so that it can be stopped and called again. The pictures show the loss by tokens;
+results are printed as a table and written to ``results.json``.
 """
 
 from __future__ import annotations
@@ -18,18 +19,22 @@ import random
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from autoagent.evals import run_suite
 from autoagent.nano.curves import draw, loss_curve
 from autoagent.nano.data import Mix, as_text, encode, train_tokenizer, write_shards
 from autoagent.nano.expert import Demonstration, NotShown, demonstrate
+from autoagent.nano.export import export
 from autoagent.nano.families import FAMILIES, SPLITS, Maker, Split
 from autoagent.nano.model import NanoModel, shape
 from autoagent.nano.runs import SHAPE, read_settings
+from autoagent.nano.suites import builtin
 from autoagent.nano.tokenizer import load_tokenizer
 from autoagent.nano.train import NanoTraining, train
 from autoagent.training.checkpoint import read_checkpoint
@@ -75,7 +80,10 @@ RUNS = {
     "half-human": Run("half of the episodes are requests of people", data="half-human"),
     "narrow-deep": Run("96 wide, 10 layers", options={"hidden": 96, "layers": 10, "heads": 3}),
     "wide-shallow": Run("192 wide, 3 layers", options={"hidden": 192, "layers": 3, "heads": 6}),
+    "tiny": Run("0.4M parameters", options={"size": "tiny"}),
+    "medium": Run("2.2M parameters", options={"size": "medium"}),
     "larger": Run("2.9M parameters (cpu)", options={"size": "cpu"}),
+    "larger-twice": Run("2.9M parameters, twice the tokens", options={"size": "cpu"}, tokens=2.0),
     "batch-8192": Run("8,192 tokens an update instead of 4,096", options={"batch_tokens": 8192}),
     "not-annealed": Run("the rate stays at its peak", options={"decay": 0.0}),
     "half": Run("half the tokens", tokens=0.5),
@@ -93,7 +101,7 @@ def main() -> int:
     for name in options.only or RUNS:
         if name not in results:
             run_one(options, name)
-            results[name] = measure(options.work / name, goals)
+            results[name] = measure(options.work / name, goals) | reached(options.work / name)
             kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if options.out:
         curves = {name: loss_curve(options.work / name) for name in results}
@@ -181,15 +189,23 @@ def measure(run: Path, goals: Mapping[str, list[Demonstration]]) -> dict[str, fl
     return found
 
 
+def reached(run: Path) -> dict[str, float]:
+    """Share of the goals of the builtin suite that are reached, greedily, and of how many."""
+    with tempfile.TemporaryDirectory(prefix="autoagent-") as folder:
+        model = export(run, Path(folder) / "model")
+        report = run_suite(partial(builtin, scale=0), model=str(model))
+    return {"reached": report.passed / report.n, "goals": report.n}
+
+
 def table(results: Mapping[str, Mapping[str, float]]) -> str:
     rows = [
         f"| {name} | {RUNS[name].about} | {each['parameters'] / 1e6:.2f}M | {each['tokens'] / 1e6:.1f}M | "
         + " | ".join(f"{each[split]:.4f}" for split in SPLITS)
-        + " |"
+        + f" | {each['reached']:.0%} |"
         for name, each in results.items()
     ]
-    head = f"| run | what differs | parameters | tokens | {' | '.join(SPLITS)} |"
-    return "\n".join([head, "|---" * (4 + len(SPLITS)) + "|", *rows])
+    head = f"| run | what differs | parameters | tokens | {' | '.join(SPLITS)} | goals |"
+    return "\n".join([head, "|---" * (5 + len(SPLITS)) + "|", *rows])
 
 
 if __name__ == "__main__":
