@@ -44,12 +44,17 @@ def project_home(start: Path | None = None) -> Path:
     if chosen := os.environ.get("AUTOAGENT_HOME"):
         return expanded(chosen).absolute()
     here = (start or Path.cwd()).absolute()
-    for folder in (here, *here.parents):
-        if str(folder) == os.path.expanduser("~") and folder != here:
+    return nearest_home(here) or here / FOLDER
+
+
+def nearest_home(start: Path) -> Path | None:
+    """The nearest ``.autoagent`` folder from ``start`` upwards, as :func:`project_home` looks for it."""
+    for folder in (start, *start.parents):
+        if str(folder) == os.path.expanduser("~") and folder != start:
             break
         if (folder / FOLDER).is_dir():
             return folder / FOLDER
-    return here / FOLDER
+    return None
 
 
 def ensure_home(home: Path) -> Path:

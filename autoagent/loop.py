@@ -18,7 +18,7 @@ from autoagent.models.protocol import Calls, Expect, Json, Model, Session
 from autoagent.plan import SCHEMA, Plan, parsed
 from autoagent.prompts import Prompts
 from autoagent.security import Guard, Policy, Secrets
-from autoagent.stuck import failed_tool, failures_in_a_row, sign_of_circling
+from autoagent.stuck import failed_tool, failures_in_a_row, only_talk, sign_of_circling
 from autoagent.tools import Context, Toolbox
 from autoagent.trajectory import (
     Ending,
@@ -95,7 +95,8 @@ class Loop:
 
     def __post_init__(self) -> None:
         own = {"plan": self._revise, "find_tools": self._find}
-        self.context = replace(self.context, services={**self.context.services, **own}, guard=self.guard)
+        services = {**self.context.services, **own}
+        self.context = replace(self.context, services=services, guard=self.guard, hides=self.policy.hides)
         self.actor = Actor(
             self.tools,
             self.context,
@@ -291,7 +292,7 @@ class Loop:
         """Carry out the reply's calls in order; the rest are skipped at the first failure."""
         if not reply.calls:
             cut = f"the reply was cut at {self.limits.reply_tokens} tokens"
-            self._mistake("there was no call in the reply" if reply.complete else cut)
+            self._mistake(reply, "there was no call in the reply" if reply.complete else cut)
             return ()
         seen = list(done)
         for number, call in enumerate(reply.calls[len(done) :], start=len(done)):
@@ -380,11 +381,12 @@ class Loop:
     def _may_plan(self) -> bool:
         return self.conduct.plan != "off" and self._plans <= self.limits.replans
 
-    def _mistake(self, mistake: str) -> None:
-        """No call in a reply: say so, and give up after some in a row."""
-        acts = [step for step in self.steps if step.kind == "act"]
-        past = [bool(step.reply.calls) for step in acts][-(_MISTAKES_IN_A_ROW - 1) :]
-        if len(past) == _MISTAKES_IN_A_ROW - 1 and not any(past):
+    def _mistake(self, reply: Reply, mistake: str) -> None:
+        """No call in a reply: say so. Some in a row end the run; only talking is going in circles."""
+        acts = [step.reply for step in self.steps[self._remedied :] if step.kind == "act"]
+        latest = [*acts, reply][-_MISTAKES_IN_A_ROW:]
+        invalid = not any(each.calls for each in latest) and not all(only_talk(each) for each in latest)
+        if len(latest) == _MISTAKES_IN_A_ROW and invalid:
             self.ending = "format_errors"
         self.talk.say(self.prompts.render("mistake", mistake=mistake))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoagent.trajectory import Step
+from autoagent.models.parsing import CALL
+from autoagent.trajectory import Reply, Step
 
 _Turn = tuple[
     tuple[str, str, str, bool], ...
@@ -20,6 +21,8 @@ def sign_of_circling(steps: Sequence[Step], *, patience: int = 3) -> str:
     """
     acts = [step for step in steps if step.kind == "act"]
     turns = [_turn(step) for step in acts]
+    if len(acts) >= patience and all(only_talk(step.reply) for step in acts[-patience:]):
+        return f"the last {patience} replies were words, without a call of a tool"
     if _repeats(turns, 1, patience):
         name = turns[-1][0][0]
         return f"{name} was called {patience} times with the same arguments and the same result"
@@ -30,6 +33,11 @@ def sign_of_circling(steps: Sequence[Step], *, patience: int = 3) -> str:
     if failed >= max(3, patience + 1):
         return f"{failed_tool(acts[-1])} failed {failed} times in a row"
     return ""
+
+
+def only_talk(reply: Reply) -> bool:
+    """Whether a reply says something, or nothing, and does not even try to call a tool."""
+    return reply.complete and not reply.calls and CALL not in reply.text
 
 
 def failures_in_a_row(steps: Sequence[Step]) -> int:

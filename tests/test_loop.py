@@ -127,7 +127,7 @@ def runs(tmp_path: Path) -> Runs:
         ([call("doze"), finish()], {"timeout": 0.25}, "timeout", None),
         ([call("ring", who="Tom")] * 2, {}, "denied", None),
         ([call("ring", who="Tom"), call("decline", reason="not allowed")], {}, "denied", "not allowed"),
-        (["let me see", "hm", "well"], {}, "format_errors", None),
+        (['<tool_call>{"name": 1}', "hm", "<tool_call>well"], {}, "format_errors", None),
         ([call("interrupt")], {}, "interrupted", None),
         ([call("crash")], {}, "error", None),
     ],

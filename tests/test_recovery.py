@@ -37,6 +37,18 @@ def test_the_same_call_over_and_over_is_nudged_then_planned_anew_then_stuck(stag
     assert "look was called 3 times" in stage.heard
 
 
+def test_words_without_action_are_nudged_then_planned_anew_then_stuck(stage: Stage) -> None:
+    def talker(messages: Sequence[Message], expect: Expect) -> Line:
+        return PLAN if isinstance(expect, Json) else f"Let me think about it {len(messages)} times."
+
+    result = stage.play(talker, limits=Limits(max_steps=50))
+    assert result.ending == "stuck"
+    assert stage.remedies == ["nudge", "replan"]
+    assert len(result.trajectory.acts) == 3 + 2 + 2
+    assert "You are getting nowhere: the last 3 replies were words" in stage.heard
+    assert stage.play([PLAN, "hm", "well", "so", FINISH]).ending == "finished"
+
+
 def test_taking_turns_between_two_calls_is_circling_too(stage: Stage) -> None:
     def author(messages: Sequence[Message], expect: Expect) -> Line:
         if isinstance(expect, Json):

@@ -12,7 +12,9 @@ import pytest
 
 from autoagent.errors import StoreError, UsageError
 from autoagent.store import RunRecord, Store
+from autoagent.store.backup import backup
 from autoagent.store.changes import FileChange, changes, run_span
+from autoagent.store.restore import restore
 from autoagent.store.undo import plan_redo, plan_undo
 from autoagent.trajectory import Reply, Step
 
@@ -143,6 +145,23 @@ def test_an_undo_brings_everything_back_and_can_be_undone(store: Store, work: Pa
     assert tree(work) == after
     plan_redo(store, "last").carry_out()  # which takes the redo back
     assert tree(work) == before
+
+
+def test_a_copy_of_a_record_elsewhere_does_not_touch_the_projects_workspace(
+    store: Store, work: Path, record: RunRecord, tmp_path: Path
+) -> None:
+    after = tree(work)
+    backup(store.home, tmp_path / "all.tar")
+    elsewhere = tmp_path / "copy" / ".autoagent"
+    restore(elsewhere, tmp_path / "all.tar")
+    copy = Store(elsewhere)
+    with pytest.raises(UsageError, match=f"is on record in {store.home}, too, .* --home {store.home}"):
+        plan_undo(copy, record.run_id)
+    assert tree(work) == after
+    shutil.rmtree(store.home)  # the original is lost: the copy takes its place
+    plan_undo(copy, record.run_id).carry_out()
+    copy.close()
+    assert (work / "gone.txt").is_file()
 
 
 @pytest.mark.usefixtures("record")

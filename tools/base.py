@@ -33,6 +33,10 @@ Effect = Literal["read", "write", "execute", "network", "train", "ask"]
 def _unheard(progress: Progress) -> None: ...
 
 
+def _nothing(tool: str, name: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Context:
     """What a tool may reach besides its arguments. ``Agent`` fills it; tools declare ``*, ctx: Context``."""
@@ -44,6 +48,7 @@ class Context:
     hosts: tuple[str, ...] = ()  # that may be reached: "example.org", "*.example.org", "localhost:8000"
     heard: Callable[[Progress], None] = _unheard  # who is told of what is reported
     guard: Guard | None = None  # what came from outside so far
+    hides: Callable[[str, str], bool] = _nothing  # whether a tool, by its name, may not come upon a file
 
     @property
     def tainted(self) -> bool:

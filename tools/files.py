@@ -29,6 +29,7 @@ def list_files(folder: str = ".", *, ctx: Context) -> str:
         raise ToolError(f"no such folder: {folder}")
     try:
         entries = sorted(entry for entry in path.iterdir() if entry.name not in SKIPPED)
+        entries = [entry for entry in entries if not _hidden(ctx, entry, "list_files")]
     except OSError as error:
         raise ToolError(f"{folder} cannot be listed: {error.strerror}") from None
     return (
@@ -135,7 +136,7 @@ def find_file(name: str, *, ctx: Context) -> str:
     pattern = name if any(sign in name for sign in "*?[") else f"*{name}*"
     hits = [
         ctx.workspace.name(path)
-        for path in walk(ctx.workspace.root)
+        for path in walk(ctx, "find_file")
         if fnmatch.fnmatch(path.name.lower(), pattern.lower())
     ]
     return "\n".join(hits[:_SEARCH_LIMIT]) or f"No file matches {name}."
@@ -145,7 +146,7 @@ def find_file(name: str, *, ctx: Context) -> str:
 def search_files(text: str, *, ctx: Context) -> str:
     """Search all files for a text."""
     hits = []
-    for path in walk(ctx.workspace.root):
+    for path in walk(ctx, "search_files"):
         name = ctx.workspace.name(path)
         try:
             lines = read_text(ctx, name).splitlines()
@@ -233,11 +234,22 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def walk(root: Path) -> Iterator[Path]:
-    """All files below ``root`` in a fixed order; links to folders are not followed."""
-    for folder, folders, files in os.walk(root):
+def walk(ctx: Context, tool: str, root: Path | None = None) -> Iterator[Path]:
+    """All files below ``root`` (the workspace) in a fixed order; links to folders are not followed.
+
+    What ``tool``, which asks, may not come upon is left out.
+    """
+    for folder, folders, files in os.walk(root or ctx.workspace.root):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        yield from (Path(folder) / name for name in sorted(files))
+        for name in sorted(files):
+            if not _hidden(ctx, path := Path(folder) / name, tool):
+                yield path
+
+
+def _hidden(ctx: Context, path: Path, tool: str) -> bool:
+    """Whether a tool may not come upon a file; what was put aside for the run is none of the workspace."""
+    inside = path.is_relative_to(ctx.workspace.root)
+    return inside and ctx.hides(tool, ctx.workspace.name(path))
 
 
 TOOLS = [

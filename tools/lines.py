@@ -40,7 +40,7 @@ def search_pattern(pattern: str, folder: str = ".", *, ctx: Context) -> str:
     if not root.is_dir():
         raise ToolError(f"no such folder: {folder}")
     hits: list[str] = []
-    for path in walk(root):
+    for path in walk(ctx, "search_pattern", root):
         name = ctx.workspace.name(path)
         try:
             lines = read_text(ctx, name).splitlines()

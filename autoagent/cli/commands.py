@@ -62,7 +62,7 @@ class Commands(TyperGroup):
         """The command that ``args`` begin with, and what follows it."""
         name, command, rest = super().resolve_command(ctx, args)
         rest = _completed(rest) if name == "run" else rest
-        return name, load(name) if name in COMMANDS else command, rest
+        return name, load(name, whole=False) if name in COMMANDS else command, rest
 
 
 def _completed(args: list[str]) -> list[str]:
@@ -78,9 +78,41 @@ def _completed(args: list[str]) -> list[str]:
     ]
 
 
-def load(name: str) -> Any:
-    """Import a command and make it what typer runs."""
-    place = COMMANDS[name]
+class PartlyLoaded(TyperGroup):
+    """A group in which one command, which needs much more than others, is imported only when it is typed."""
+
+    heavy: tuple[str, Place]  # its name
+    after: str  # the command it follows in the help
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        name, place = self.heavy
+        stub = {name: TyperCommand(name, help=place.summary)}
+        there = [*self.commands.items()]
+        at = [each for each, _ in there].index(self.after) + 1
+        self.commands = {**dict(there[:at]), **stub, **dict(there[at:])}
+
+    def complete(self) -> None:
+        """Import what is missing."""
+        name, place = self.heavy
+        self.commands[name] = _made(name, place)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that ``args`` begin with, and what follows it."""
+        if args and args[0] == self.heavy[0]:
+            self.complete()
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str, *, whole: bool = True) -> Any:
+    """Import a command and make it what typer runs; ``whole``: with all commands of a group."""
+    command = _made(name, COMMANDS[name])
+    if whole and isinstance(command, PartlyLoaded):
+        command.complete()
+    return command
+
+
+def _made(name: str, place: Place) -> Any:
     found = getattr(importlib.import_module(f"autoagent.cli.{place.module}"), place.name)
     if isinstance(found, typer.Typer):
         command = typer.main.get_group(found)

@@ -112,7 +112,7 @@ def use(
 ) -> None:
     """Use this version from now on."""
     versions = Versions(parts_of(ctx).home)
-    before = _in_use(versions)
+    before, name = _in_use(versions), versions.full(name)
     versions.use(name)
     print(f"now in use: {versions.current()} (before: {before})")
     _note(parts_of(ctx), name)
@@ -161,7 +161,8 @@ def verify(
     """Check that the files of the versions are what they were when they were made."""
     versions = Versions(parts_of(ctx).home)
     if name is not None:
-        print(f"{name}: unchanged, {versions.verify(name).hash}")
+        found = versions.verify(versions.full(name))
+        print(f"{found.name}: unchanged, {found.hash}")
         return
     damaged = versions.damaged()
     for version in versions.list():

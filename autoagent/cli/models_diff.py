@@ -43,6 +43,7 @@ def diff(
 ) -> None:
     """Compare two versions: lineage, data, settings, the gate's numbers, and how far the weights moved."""
     versions = Versions(parts_of(ctx).home)
+    a, b = versions.full(a), b and versions.full(b)
     old, new = (_parent(versions, a), a) if b is None else (a, b)
     with Screen(console.err()) as screen:
         screen.busy("comparing the weights")

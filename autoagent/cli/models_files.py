@@ -36,7 +36,7 @@ def export(
     from autoagent.models import export as out
 
     versions, target = Versions(parts_of(ctx).home), expanded(folder).absolute()
-    wanted = versions.current() if name == "current" else name
+    wanted = versions.current() if name == "current" else versions.full(name)
     with Screen(console.err()) as screen:
         screen.busy(f"writing {wanted}")
         size = out.export(versions, wanted, target)
@@ -57,9 +57,11 @@ def merge(
     """Make a whole version of an adapter, which then needs no base."""
     from autoagent.models import export as out
 
+    versions = Versions(parts_of(ctx).home)
+    name = versions.full(name)
     with Screen(console.err()) as screen:
         screen.busy(f"merging {name}")
-        made = out.merge(Versions(parts_of(ctx).home), name, note=note)
+        made = out.merge(versions, name, note=note)
     print(f"{made.name} is {name} merged into its base")
     console.err().print(f"It is not in use yet: autoagent models use {made.name}", soft_wrap=True)
 
@@ -74,7 +76,9 @@ def rm(
     versions = Versions(parts_of(ctx).home)
     if EMBEDDED in names:
         raise UsageError("the embedded model is part of autoagent: it cannot be removed")
-    names = sorted(set(names), key=number, reverse=True)  # children before their parents
+    names = sorted(
+        {versions.full(name) for name in names}, key=number, reverse=True
+    )  # children before their parents
     for name in names:
         versions.removable(name, force=force, going=names)
     agreed(f"Remove {' and '.join(names) if len(names) < 3 else f'{len(names)} versions'} for good?", yes=yes)

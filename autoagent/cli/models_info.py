@@ -130,7 +130,7 @@ def _in_words(key: str, value: Any) -> str:
 def _source(parts: Parts, name: str) -> tuple[str, Path]:
     """The name of a model, and the folder on this machine that it means."""
     versions = Versions(parts.home)
-    wanted = versions.current() if name == "current" else name
+    wanted = versions.current() if name == "current" else versions.full(name)
     if wanted.startswith(REMOTE):
         raise UsageError(f"{wanted} runs on a server, which does not tell what it needs")
     source = versions.resolve(wanted)
@@ -175,7 +175,7 @@ def _facts(parts: Parts, wanted: str, source: Path) -> dict[str, Any]:
     if source.parent == versions.folder:
         facts |= _of_version(parts, versions, versions.get(wanted))
     else:
-        facts["hash"] = fingerprint(source, prompts=prompt_hash())
+        facts["hash"] = fingerprint(source, prompts=prompt_hash(source))
     facts["bytes"] = sum(file.stat().st_size for file in source.iterdir() if file.is_file())
     card = source / "README.md"
     return facts | ({"card": str(card)} if card.is_file() else {})
@@ -183,8 +183,9 @@ def _facts(parts: Parts, wanted: str, source: Path) -> dict[str, Any]:
 
 def _of_version(parts: Parts, versions: Versions, version: Version) -> dict[str, Any]:
     facts = version.model_dump()
-    if facts["prompts"] not in ("", prompt_hash()):
-        facts["prompts"] += f" (now in use: {prompt_hash()})"
+    now = prompt_hash(versions.path(version.name))
+    if facts["prompts"] not in ("", now):
+        facts["prompts"] += f" (now in use: {now})"
     gone = {each.name for each in ancestors(versions, version.name)} - {each.name for each in versions.list()}
     line = lineage(versions, version.name)
     facts["lineage"] = [f"{name} (removed)" if name in gone else name for name in line]

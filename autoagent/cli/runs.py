@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from autoagent.cli import console, runs_changes, runs_correct, runs_files, runs_forget, runs_upkeep
+from autoagent.cli import console, runs_changes, runs_files, runs_forget, runs_upkeep
+from autoagent.cli.commands import PartlyLoaded, Place
 from autoagent.cli.parts import parts_of
-from autoagent.cli.runs_args import EndedWith, Json, Model, Run, Suite, Verdict, known_ending
+from autoagent.cli.runs_args import EndedWith, Json, Model, Run, Suite, Tags, Verdict, known_ending
 from autoagent.cli.screen import Screen, replay, seconds
 from autoagent.cli.streams import json_line
 from autoagent.errors import UsageError
@@ -19,7 +20,22 @@ from autoagent.store import RunSummary, Store
 from autoagent.store.conversation import before
 from autoagent.trajectory import Message, Trajectory
 
-app = typer.Typer(help="See, compare, undo, export and rate recorded runs.", no_args_is_help=True)
+
+class Runs(PartlyLoaded):
+    """The group; ``correct`` brings tools, memory and the sandbox in."""
+
+    heavy = (
+        "correct",
+        Place(
+            "runs_correct",
+            "correct",
+            "Put the right action in place of a wrong one, and keep how the run goes on to learn from.",
+        ),
+    )
+    after = "rate"
+
+
+app = typer.Typer(cls=Runs, help="See, compare, undo, export and rate recorded runs.", no_args_is_help=True)
 
 _MARKS = {"verified": ("✓", "green"), "refuted": ("✗", "red"), "unverified": ("·", "dim")}
 _STATES = {"finished": "", "running": "cyan"}
@@ -41,16 +57,17 @@ def list_runs(
     verdict: Verdict = None,
     suite: Suite = None,
     model: Model = None,
+    tag: Tags = None,
     as_json: Json = False,
 ) -> None:
     """List the runs, newest first."""
     wanted = {"ending": known_ending(ending), "verdict": verdict, "suite": suite, "model": model}
-    found = Store(parts_of(ctx).home).runs(limit=number, **wanted)
+    found = Store(parts_of(ctx).home).runs(limit=number, tags=tag, **wanted)
     if as_json:
         print(json_line([run.model_dump() | {"state": run.state} for run in found]))
         return
     if not found:
-        filtered = any(value is not None for value in wanted.values())
+        filtered = bool(tag) or any(value is not None for value in wanted.values())
         none = "No run fits." if filtered else 'No runs yet. Start one: autoagent run --goal "…"'
         console.err().print(none, soft_wrap=True)
     screen = console.out()
@@ -153,7 +170,6 @@ def rate(
     print(f"{found.run_id} is rated {rating.value}")
 
 
-app.command()(runs_correct.correct)
 app.command()(runs_changes.diff)
 app.command()(runs_changes.undo)
 app.command()(runs_changes.redo)

@@ -38,6 +38,10 @@ class Status(StrEnum):
 Verdict = Annotated[Status | None, typer.Option("--verdict", help="Only runs with this verdict.")]
 Suite = Annotated[str | None, typer.Option("--suite", help='Only runs of this suite; "" for those of none.')]
 Model = Annotated[str | None, typer.Option("--model", help="Only runs of this model version (its hash).")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="NAME", help="Only runs with this tag. Repeatable: any of them."),
+]
 EndedWith = Annotated[
     str | None, typer.Option("--ending", help="Only runs that ended so: finished, stuck, …, unfinished.")
 ]

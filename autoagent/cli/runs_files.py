@@ -8,17 +8,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoagent.cli import console
 from autoagent.cli.parts import Parts, parts_of
-from autoagent.cli.runs_args import Model, Runs, Suite, Verdict
+from autoagent.cli.runs_args import Model, Runs, Suite, Tags, Verdict
 from autoagent.errors import UsageError
-from autoagent.security import Secrets, known_secrets
 from autoagent.store import Store
 from autoagent.store.portable import import_run, packed_run, unpacked_run
+
+if TYPE_CHECKING:
+    from autoagent.security import Secrets
 
 _IDS = frozenset("prompt_token_ids completion_token_ids logprobs masked_logprobs origins".split())  # of ATIF
 
@@ -50,6 +52,7 @@ def export(
     verdict: Verdict = None,
     suite: Suite = None,
     model: Model = None,
+    tag: Tags = None,
     files: Annotated[
         bool, typer.Option(help="native: with what the workspace held, so that it can be compared.")
     ] = True,
@@ -62,9 +65,9 @@ def export(
     store = Store(parts.home)
     if everything and runs:
         raise UsageError("name runs, or say --all, not both")
-    if not everything and (verdict or suite is not None or model):
-        raise UsageError("--verdict, --suite and --model choose among all runs: add --all")
-    chosen = [run.run_id for run in reversed(store.runs(verdict=verdict, suite=suite, model=model))]
+    if not everything and (verdict or suite is not None or model or tag):
+        raise UsageError("--verdict, --suite, --model and --tag choose among all runs: add --all")
+    chosen = [run.run_id for run in reversed(store.runs(verdict=verdict, suite=suite, model=model, tags=tag))]
     named = chosen if everything else [store.find(run).run_id for run in runs or ["last"]]
     if not named:
         raise UsageError("no run fits: see `autoagent runs list`")
@@ -81,6 +84,8 @@ def export(
 
 def _secrets(parts: Parts) -> Secrets:
     """What an export must not hold: a run of an older version, or of another environment, may."""
+    from autoagent.security import Secrets, known_secrets  # late: `runs list` does without
+
     if not parts.settings.secrets:
         return Secrets(patterns={})
     names, patterns = parts.settings.secret_names, parts.settings.secret_patterns
@@ -108,6 +113,8 @@ def _text(store: Store, runs: Sequence[str], as_: Format, *, secrets: Secrets, f
 
 def _hidden(run: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     """A run without secrets; where it held one, without token ids, too, which spell it. Files stay whole."""
+    from autoagent.security import Secrets
+
     told = {name: each for name, each in run.items() if name != "contents"}
     clean: dict[str, Any] = secrets.redacted_all(told)
     if clean != Secrets(patterns={}).redacted_all(told):

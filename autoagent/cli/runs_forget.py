@@ -8,7 +8,6 @@ import typer
 from rich.text import Text
 
 from autoagent.cli import complete, console
-from autoagent.cli.models_marks import marked_line, remedies
 from autoagent.cli.parts import parts_of
 
 
@@ -27,9 +26,10 @@ def forget(
     Runs that were delegated by them, or branched from them, are forgotten with them. The mark stays when its
     run is removed.
     """
-    home = parts_of(ctx).home
+    from autoagent.cli.models_marks import marked_line, remedies  # late: `runs list` does without
     from autoagent.training.forget import forget_runs
 
+    home = parts_of(ctx).home
     found = forget_runs(home, runs, undo=undo)
     what = "may be learned from again" if undo else "will not be learned from"
     for run in found.runs:

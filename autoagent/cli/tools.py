@@ -164,7 +164,7 @@ def call(
         wanted = policy.asks(tool.name, tool.effects, ready, preview=lambda: preview(tool.name, ready, place))
         if wanted is not None:
             policy.permit(wanted)
-        around = Context(place, memory, parts.services, sandbox, parts.settings.hosts)
+        around = Context(place, memory, parts.services, sandbox, parts.settings.hosts, hides=policy.hides)
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is not its result
             result = tool.carry_out(ready, around)
     except InvalidCall as problem:

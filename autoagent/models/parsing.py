@@ -8,7 +8,7 @@ from typing import Any
 
 from autoagent.trajectory import ToolCall
 
-_OPENING = "<tool_call>"
+CALL = "<tool_call>"  # opens one
 _SPACE = re.compile(r"\s*")
 _CLOSING = re.compile(r"\s*(?:</tool_call>)?\s*")
 
@@ -38,10 +38,10 @@ def split_calls(said: str) -> tuple[str, tuple[ToolCall, ...]]:
 
     What looks like markup inside an argument is part of the argument.
     """
-    text, found, _ = said.partition(_OPENING)
+    text, found, _ = said.partition(CALL)
     place, calls = len(text), []
-    while found and said.startswith(_OPENING, place):
-        start = _skip(_SPACE, said, place + len(_OPENING))
+    while found and said.startswith(CALL, place):
+        start = _skip(_SPACE, said, place + len(CALL))
         block, end = _decoded(said, start)
         calls.append(_call(block))
         place = _skip(_CLOSING, said, end)

@@ -108,6 +108,11 @@ class Versions:
         near = begun or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         return f": did you mean {near[0]}?" if near else ""
 
+    def full(self, name: str) -> str:
+        """The name of the version that a beginning like ``v3`` or ``v3-90`` fits alone; else as it is."""
+        begun = [each for each in self._names() if each.startswith(name if "-" in name else f"{name}-")]
+        return begun[0] if len(begun) == 1 else name
+
     def path(self, name: str) -> Path:
         """The folder of a version; ModelError if there is none."""
         return self.folder / self.get(name).name
@@ -363,7 +368,8 @@ class Versions:
         """Where to load a model from: a folder, or a hub id passed through as text.
 
         ``None`` and ``current``: the pointer's version. ``embedded``: the model in the package. Else a
-        version name, an existing folder, or a hub id. Raises ModelError for a version that is not there.
+        version name or the beginning of one, an existing folder, or a hub id. Raises ModelError for a version
+        that is not there.
         """
         name = self.current() if spec in (None, "current") else str(spec)
         if name == EMBEDDED:
@@ -375,6 +381,8 @@ class Versions:
         if NAME.fullmatch(name):
             return self.path(name)
         folder = expanded(name)
+        if not folder.exists() and (full := self.full(name)) != name:
+            return self.path(full)
         if (
             not folder.exists() and "/" not in name
         ):  # a hub id is owner/name; nothing else goes to the network

@@ -51,8 +51,8 @@ def check_hosts(entries: Sequence[str]) -> None:
     for entry in entries:
         if _network(entry) is None and not _host_and_port(entry):
             raise ConfigError(
-                f"host {entry!r} is malformed: write a name like example.org, *.example.org, localhost:8000"
-                " or 10.0.0.0/8"
+                f"host {entry!r} is malformed: write a name like example.org, *.example.org, localhost:8000,"
+                " 10.0.0.0/8 or [::1]:8000"
             )
 
 
@@ -68,6 +68,7 @@ def target(url: str, entries: Sequence[str]) -> Target:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
+        host = plain_address(host)
     except ValueError as problem:
         raise ToolError(f"{url} is not an address: {problem}") from None
     if parts.scheme not in _PORTS or not host:
@@ -92,6 +93,14 @@ def concerns(entries: Sequence[str], host: str) -> bool:
             if network is not None and ipaddress.ip_address(host) in network:
                 return True
     return False
+
+
+def plain_address(host: str) -> str:
+    """An address in its one short form: ``::1.2.3.4`` is ``::102:304``; a name as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
 
 
 def addresses(host: str, port: int, entries: Sequence[str]) -> list[str]:

@@ -203,6 +203,16 @@ class Policy:
         found = {self._by_effect(tool, effect) for effect in effects}
         return ("deny" if "deny" in found else "ask" if "ask" in found else "allow"), None
 
+    def hides(self, tool: str, name: str) -> bool:
+        """Whether a tool that looks through files may not come upon this one, by its workspace-relative name:
+        a deny rule keeps it from that tool, or from ``read_file``."""
+        call = {"path": name}
+        return any(
+            rule.about is not None and rule.touches(each, call, self.workspace)
+            for rule in self.rules.deny
+            for each in (tool, "read_file")
+        )
+
     def _by_effect(self, tool: str, effect: str) -> Decision:
         decision = self.decisions.get(effect, "ask")
         confined = effect == "execute" and tool in self.sandboxed

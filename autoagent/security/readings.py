@@ -7,6 +7,7 @@ ambiguous here ends as a question, never as a yes.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import posixpath
 import re
 from pathlib import Path, PurePosixPath
@@ -82,7 +83,8 @@ def pieces(line: str) -> tuple[str, ...]:
 
 
 def urls(address: str) -> tuple[str, ...] | None:
-    """The address without user name and ordinary port, host in small letters, ``..`` taken out of its path.
+    """The address without user name and ordinary port, host in small letters (an IPv6 address in its one
+    short form), ``..`` taken out of its path.
 
     Once more with %-signs decoded, where that differs. None where clients would not agree on what it means.
     """
@@ -93,6 +95,8 @@ def urls(address: str) -> tuple[str, ...] | None:
         return None
     if not host or _ODD_IN_URL.search(address):
         return None
+    with contextlib.suppress(ValueError):  # a name
+        host = str(ipaddress.ip_address(host))
     where = f"[{host}]" if ":" in host else host
     if port is not None and port != _ORDINARY_PORTS.get(parts.scheme):
         where += f":{port}"

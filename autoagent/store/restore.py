@@ -56,12 +56,13 @@ def restore(home: Path, path: Path, *, force: bool = False) -> Restored:
         UsageError: it is no archive, or not a whole one; the project is not empty, or runs are at work.
         StoreError: it cannot be written.
     """
-    there = [name for name in KEPT if _holds(home / name)]
-    if there and not force:
-        raise UsageError(
-            f"{home} is not empty ({', '.join(there)}): --force moves that aside, or choose another --home"
-        )
     with _opened(path) as tar:
+        there = [name for name in KEPT if _holds(home / name)]
+        if there and not force:
+            raise UsageError(
+                f"{home} is not empty ({', '.join(there)}): --force moves that aside, "
+                "or choose another --home"
+            )
         ensure_home(home)
         with _alone(home):
             staged = _staged(home)

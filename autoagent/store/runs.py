@@ -190,10 +190,13 @@ class Store:
         verdict: str | None = None,
         suite: str | None = None,
         model: str | None = None,
+        tags: Collection[str] | None = None,
     ) -> list[RunSummary]:
         """The runs that fit every filter given, newest first. ``ending`` may also be ``unfinished``;
-        ``suite=""`` finds the runs outside any suite."""
-        return self._found(limit=limit, ending=ending, verdict=verdict, suite=suite, model=model)
+        ``suite=""`` finds the runs outside any suite; of ``tags``, one is enough."""
+        return self._found(
+            limit=limit, ending=ending, verdict=verdict, suite=suite, model=model, tags=tags or None
+        )
 
     def matching(
         self,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from autoagent.errors import UsageError
+from autoagent.home import nearest_home
 from autoagent.snapshots import Entry
 from autoagent.store.changes import at_step, snapshots_of
 from autoagent.store.locks import RunLock
@@ -124,7 +125,8 @@ def plan_undo(store: Store, run_id: str, *, to_step: int = 0) -> Reversal:
     A conflict is a path whose content now is none that the run itself left there at some step.
 
     Raises:
-        UsageError: there is no such run or step, it has no snapshots, or its workspace is gone.
+        UsageError: there is no such run or step, it has no snapshots, its workspace is gone, or our record
+            is a copy of that of the project it lies in.
         StoreError: a snapshot is missing or damaged.
     """
     run = store.find(run_id).run_id
@@ -149,7 +151,7 @@ def plan_redo(store: Store, run_id: str) -> Reversal:
     """What it takes to take the latest undo (or redo) of a run back.
 
     Raises:
-        UsageError: there is no such run, nothing of it was undone, or its workspace is gone.
+        UsageError: there is no such run, nothing of it was undone, or, as above, its workspace.
         StoreError: a snapshot is missing or damaged.
     """
     run = store.find(run_id).run_id
@@ -175,10 +177,28 @@ def _now(store: Store, run: str) -> str:
         raise UsageError(f"run {run} was imported: its workspace is elsewhere")
     if not workspace.is_dir():
         raise UsageError(f"the workspace of run {run}, {workspace}, is gone")
+    if owner := _other_record(store, workspace, run):
+        raise UsageError(
+            f"run {run} is on record in {owner}, too, the project that its workspace {workspace} belongs to: "
+            f"take it back there, with --home {owner}"
+        )
     taken = store.snapshots.take(workspace, skip=[store.home])
     if taken is None:
         raise UsageError(f"{workspace} is too large to compare, or has a file that cannot be read")
     return taken
+
+
+def _other_record(store: Store, workspace: Path, run: str) -> Path | None:
+    """The home of the project that the workspace lies in, where ours is a copy of it: brought back from a
+    backup to another place, for instance. What is taken back there must be known there."""
+    home = nearest_home(workspace)
+    if home is None or home.resolve() == store.home.resolve():
+        return None
+    there = Store(home)
+    try:
+        return home if run in [each.run_id for each in there.matching(ids=[run])] else None
+    finally:
+        there.close()
 
 
 def _reversal(

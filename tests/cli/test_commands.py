@@ -40,3 +40,11 @@ def test_every_name_of_the_package_is_found_where_it_says() -> None:
     assert set(autoagent.__all__) <= set(dir(autoagent))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         autoagent.nothing  # noqa: B018
+
+
+def test_a_command_that_is_loaded_late_is_like_the_others(cli: Cli) -> None:
+    late = load("runs").commands["correct"]
+    stub = load("runs", whole=False).commands["correct"]
+    assert late.help.strip().splitlines()[0] == stub.help
+    assert "│ correct " in cli("runs", "--help").out
+    assert "--finish" in cli("runs", "correct", "--help").out

@@ -14,6 +14,7 @@ import pytest
 
 from autoagent.cli import Exit
 from autoagent.cli.commands import load
+from autoagent.models.load import load_model
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import Versions
 from autoagent.store import Store
@@ -95,8 +96,23 @@ def test_using_what_did_not_come_through_the_gate_is_said(cli: Cli, line: tuple[
 
 @pytest.mark.parametrize("command", ["use", "info", "diff", "merge", "verify", "rm"])
 def test_a_version_that_is_nearly_named_is_guessed(cli: Cli, line: tuple[str, str], command: str) -> None:
-    done = cli("models", command, "v2", *(["--yes"] if command == "rm" else []))
+    misspelt = f"{line[1][:-1]}{'0' if line[1][-1] != '0' else '1'}"
+    done = cli("models", command, misspelt, *(["--yes"] if command == "rm" else []))
     assert_one_line(done, Exit.USAGE, f"did you mean {line[1]}?")
+
+
+def test_the_hash_of_a_model_is_the_one_its_runs_are_recorded_with(cli: Cli, home: Path) -> None:
+    for name in ("embedded", "current"):
+        assert cli("models", "info", name, "--json").json["hash"] == load_model("embedded", home).version
+
+
+def test_the_beginning_of_a_name_that_fits_one_version_will_do(cli: Cli, line: tuple[str, str]) -> None:
+    assert cli("models", "info", "v2", "--json").json["name"] == line[1]
+    assert cli("models", "verify", line[0][:5]).out.startswith(f"{line[0]}: unchanged")
+    assert cli("models", "diff", "v2", "v1", "--json").json["to"] == line[0]
+    assert cli("models", "use", "v1").out.startswith(f"now in use: {line[0]} ")
+    assert cli("models", "rm", "v2", "--yes").out.startswith(f"removed {line[1]}:")
+    assert_one_line(cli("models", "info", "v"), Exit.USAGE, "there is no model v")
 
 
 def test_all_versions_are_verified_and_what_is_wrong_is_told_of_each(

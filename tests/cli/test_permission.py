@@ -17,8 +17,9 @@ import pytest
 from autoagent.cli.approval import understood
 from autoagent.cli.exits import Exit
 from autoagent.security import Answer, Request, Sandbox
+from autoagent.store import Store
 
-from .conftest import Cli, assert_one_line
+from .conftest import Cli, assert_one_line, call
 
 Start = Callable[..., subprocess.Popen[str]]
 Typed = Callable[..., tuple[int, str]]
@@ -147,6 +148,32 @@ def test_yes_lifts_no_deny(cli: Cli, home: Path) -> None:
     done = cli(*CALL, "--yes")
     assert (done.code, done.out) == (Exit.DENIED, "")
     assert done.err == "ring is not permitted here (the rule ring)\n"
+
+
+LOOKS: list[tuple[str, dict[str, str], str]] = [
+    ("list_files", {}, "a.txt\nkeys/\nmine.py"),
+    ("list_files", {"folder": "keys"}, "open.txt"),
+    ("find_file", {"name": "keys"}, "No file matches keys."),
+    ("find_file", {"name": "*.txt"}, "a.txt\nkeys/open.txt"),
+    ("search_files", {"text": "hunter"}, "keys/open.txt:1: hunter of none"),
+    ("search_pattern", {"pattern": "h.nter", "folder": "keys"}, "keys/open.txt:1: hunter of none"),
+]
+
+
+@pytest.mark.parametrize("rule", ["read_file(keys/door*)", "*(keys/door*)"])
+def test_what_may_not_be_read_is_not_found_either(cli: Cli, home: Path, workspace: Path, rule: str) -> None:
+    (workspace / "keys").mkdir()
+    (workspace / "keys" / "door.txt").write_text("hunter2", encoding="utf-8")
+    (workspace / "keys" / "open.txt").write_text("hunter of none", encoding="utf-8")
+    (workspace / "door.lnk").symlink_to("keys/door.txt")
+    settings(home, deny=[rule])
+    for tool, arguments, found in LOOKS:
+        assert cli("tools", "call", tool, json.dumps(arguments)).out == f"{found}\n"
+    settings(home, deny=[])
+    script: list[Any] = [["look"], call("search_files", text="hunter"), call("finish", answer="looked")]
+    cli("run", "-g", "Search all files for hunter", "--deny", rule, script=script)
+    (seen,) = Store(home).load("last").steps[1].observations
+    assert seen.content == "keys/open.txt:1: hunter of none"
 
 
 @pytest.mark.parametrize("words", ["", "n", "no", "N because", "no, use a copy"])

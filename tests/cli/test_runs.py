@@ -49,6 +49,11 @@ def test_runs_are_filtered(cli: Cli, written: str) -> None:
     (run,) = cli("runs", "list", "--verdict", "unverified", "--ending", "finished", "--json").json
     assert (run["run_id"], run["state"]) == (written, "finished")
     assert len(cli("runs", "list", "--suite", "", "--model", run["model"]).out.splitlines()) == 2
+    cli("runs", "correct", written, "--finish", "another way", "--good")
+    (corrected,) = cli("runs", "list", "--tag", "correction", "--tag", "nothing", "--json").json
+    assert (corrected["tags"], corrected["run_id"] == written) == (["correction"], False)
+    exported = cli("runs", "export", "--all", "--tag", "correction", "--format", "messages")
+    assert len(exported.out.splitlines()) == 1
     none = cli("runs", "list", "--ending", "stuck")
     assert (none.code, none.out) == (0, "")
     assert "No run fits" in none.err

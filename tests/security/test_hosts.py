@@ -23,6 +23,10 @@ from autoagent.security.hosts import _public, addresses, check_hosts, target
         ("localhost:8000", "http://localhost:8000/x"),
         ("10.0.0.0/8", "http://10.1.2.3/"),
         ("[::1]:8000", "http://[::1]:8000/"),
+        ("[::1.2.3.4]", "http://[::1.2.3.4]/"),
+        ("[::102:304]", "http://[::1.2.3.4]/"),
+        ("[2001:DB8:0:0::1]", "http://[2001:db8::1]/"),
+        ("64:ff9b::/96", "http://[64:ff9b::10.0.0.1]/"),
         ("bücher.example", "https://bücher.example/"),
     ],
 )

@@ -204,6 +204,13 @@ def test_addresses_are_matched_by_what_they_mean(url: str, fits: bool) -> None:
     assert allows("http_get(https://example.org/docs/*)", "http_get", url=url) is fits
 
 
+def test_an_ipv6_address_is_the_same_in_every_spelling() -> None:
+    for spelling in ("[::102:304]", "[::1.2.3.4]", "[0:0:0:0:0:0:102:304]"):
+        assert allows("http_get(http://[::102:304]/*)", "http_get", url=f"http://{spelling}/a")
+        assert touches("http_get(http://[::102:304]/*)", "http_get", url=f"http://{spelling}/a")
+    assert not allows("http_get(http://[::102:304]/*)", "http_get", url="http://[::1.2.3.5]/a")
+
+
 def test_other_tools_are_matched_by_their_first_argument() -> None:
     assert allows("order(milk*)", "order", what="milk, 2 l", note="eggs")
     assert not allows("order(milk*)", "order", what="eggs", note="milk")

@@ -54,7 +54,7 @@ def test_the_rules_and_hosts_that_are_shown_are_valid() -> None:
     entries = re.findall(
         r"`([^`]+)`", "".join(re.findall(r"^\| (`.*?) \|", PERMISSIONS.partition("| entry |")[2], re.M))
     )
-    assert len(entries) == 8
+    assert len(entries) == 9
     check_hosts(entries)
 
 
