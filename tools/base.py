@@ -111,7 +111,6 @@ class Tool:
     Attributes:
         name: The function's name.
         description: The first line of its docstring.
-        parameters: JSON schema of its arguments.
         effects: What it does to the world; the policy decides by these.
         hints: Other words people use for what it does; only the ranking reads them.
         needs: What it cannot work without: a service, "sandbox" or "hosts"; where that is missing, an agent
@@ -146,7 +145,7 @@ class Tool:
             function,
             function.__name__,
             documentation.short_description.rstrip(".").replace("\n", " "),
-            _arguments_of(function, {p.arg_name: p.description for p in documentation.params}),
+            lambda: _arguments_of(function, {p.arg_name: p.description for p in documentation.params}),
             effects,
         )
         self.hints, self.needs, self.long = hints, needs, long or "train" in effects
@@ -173,13 +172,12 @@ class Tool:
         parts = {
             key: kind if isinstance(kind, tuple) else (kind, ..., None) for key, kind in arguments.items()
         }
-        model = _model(name, parts)
-        made._set_up(function, name, description, model, effects)
+        made._set_up(function, name, description, lambda: _model(name, parts), effects)
         made._declare(outside, content)
         return made
 
     def _declare(self, outside: bool | None, content: tuple[str, ...]) -> None:
-        unknown = set(content) - set(self.parameters["properties"])
+        unknown = set(content) - set(self.parameters["properties"]) if content else ()
         if unknown:
             raise UsageError(
                 f"tool {self.name}: content names no argument of it: {', '.join(sorted(unknown))}"
@@ -192,7 +190,7 @@ class Tool:
         function: Callable[..., Any],
         name: str,
         description: str,
-        arguments: type[BaseModel],
+        arguments: Callable[[], type[BaseModel]],
         effects: tuple[Effect, ...],
     ) -> None:
         self.function = function
@@ -209,11 +207,21 @@ class Tool:
         self.long = "train" in effects
         module = str(getattr(function, "__module__", ""))
         self.source = "built in" if module.startswith("autoagent.tools.") else module
-        self._arguments = arguments
+        self._make_arguments = arguments
+        if self.source != "built in":  # what is wrong with one's own tool is said where it is made
+            _ = self.parameters
         self._wants_context = "ctx" in inspect.signature(function).parameters
-        self.parameters = _plain_schema(self._arguments)
         self.structured = "network" not in effects and _structured(function)
         self.outside, self.content = "network" in effects, frozenset[str]()
+
+    @functools.cached_property
+    def _arguments(self) -> type[BaseModel]:
+        return self._make_arguments()
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, Any]:
+        """JSON schema of the arguments; made at first use, as most commands show no built-in tool's."""
+        return _plain_schema(self._arguments)
 
     @functools.cached_property
     def vocabulary(self) -> tuple[frozenset[str], frozenset[str]]:
