@@ -80,12 +80,12 @@ def _sides(folder: Path, script: Script, quick: bool) -> list[Side]:
         sides.append(Smolagents(folder, script))
     else:
         print("smolagents: not installed; pip install -e '.[bench]'")
-    for kind in ("F32", "Q8_0"):
+    for kind in ("f32", "q8_0"):
         side = LlamaCpp.where_it_runs(folder, script, kind)
         if side is not None:
             sides.append(side)
         else:
-            print(f"llama-cpp-python, {kind}: not built, or it does not run on this machine")
+            print(f"llama-cpp-python, {kind.upper()}: not built, or it does not run on this machine")
     return sides
 
 

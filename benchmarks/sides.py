@@ -186,7 +186,7 @@ class LlamaCpp:
         import llama_cpp
         from gguf_file import load_gguf
 
-        self.name = f"llama-cpp-python, {kind}"
+        self.name = f"llama-cpp-python, {kind.upper()}"
         self.model = load_gguf(folder / f"{kind}.gguf")
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.script, self.prompters = script, llama_cpp.LogitsProcessorList([self._raise])

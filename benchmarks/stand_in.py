@@ -17,8 +17,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from autoagent.models.tiny import MARKERS, SPECIALS
 from autoagent.models.versions import WEIGHTS
-
-_PIECES = r"""'s|'t|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
+from autoagent.nano.tokenizer import QWEN2
 
 
 def write_stand_in(folder: Path, *, hidden: int, layers: int, tokens: int = 16_384) -> Path:
@@ -51,7 +50,7 @@ def _tokenizer(tokens: int) -> Any:
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(QWEN2), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

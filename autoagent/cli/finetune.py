@@ -130,6 +130,14 @@ class FinetuneOptions(TrainingOptions):
     trainer: Annotated[
         Trainer, Option(help="Who trains: our own trainer, or TRL's SFTTrainer (method sft).", **TRAINING)
     ] = Trainer.OWN
+    launch: Annotated[
+        str,
+        Option(
+            metavar="COMMAND",
+            help="Train in several processes that this starts: 'torchrun --nproc_per_node 2'.",
+            **TRAINING,
+        ),
+    ] = ""
     note: Annotated[str, Option(help="Kept with the new version.")] = ""
     output_format: Annotated[ReportFormat, Option("--output-format", help="What stdout gets.")] = (
         ReportFormat.TEXT
@@ -145,7 +153,7 @@ class FinetuneOptions(TrainingOptions):
 
         selection = given(since=self.since, until=self.until)
         selection |= {"runs": self.runs, "tags": self.tag, "models": self.made_by, "suite": self.from_suite}
-        own = {"note": self.note, "outside": self.data, "selection": selection}
+        own = {"note": self.note, "launch": self.launch, "outside": self.data, "selection": selection}
         training = self.training(limits)
         training["learning"]["trainer"] = self.trainer.value
         return checked(FinetuneConfig, {**training, **own})

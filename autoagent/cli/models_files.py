@@ -11,9 +11,10 @@ from autoagent.cli import complete, console
 from autoagent.cli.names import named
 from autoagent.cli.parts import parts_of
 from autoagent.cli.runs_args import Yes, agreed
-from autoagent.cli.screen import Screen, seconds
+from autoagent.cli.screen import Screen
 from autoagent.errors import UsageError
 from autoagent.home import expanded
+from autoagent.models.gguf_file import Kind
 from autoagent.models.manifest import number
 from autoagent.models.needs import gigabytes
 from autoagent.models.versions import EMBEDDED, Versions
@@ -28,25 +29,29 @@ def export(
     ctx: typer.Context,
     name: Name,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; new or empty.", parser=named)],
-    gguf: Annotated[
-        bool, typer.Option("--gguf", help="Also a GGUF file in it, by the converter of llama.cpp.")
-    ] = False,
+    gguf: Annotated[bool, typer.Option("--gguf", help="Also a GGUF file in it, for llama.cpp.")] = False,
+    gguf_type: Annotated[
+        Kind | None,
+        typer.Option("--gguf-type", help="Numbers of that file's matrices; f16 where you do not say."),
+    ] = None,
 ) -> None:
     """Write a version, whole and merged, to a folder that plain transformers loads."""
     from autoagent.models import export as out
 
     versions, target = Versions(parts_of(ctx).home), expanded(folder).absolute()
     wanted = versions.current() if name == "current" else versions.full(name)
+    kind: Kind | None = (gguf_type or "f16") if gguf or gguf_type else None
     with Screen(console.err()) as screen:
         screen.busy(f"writing {wanted}")
-        size = out.export(versions, wanted, target)
-    print(f"{wanted} is in {target}: {gigabytes(size)}")
-    if gguf:
-        file = target / f"{wanted}.gguf"
-        with Screen(console.err()) as screen:
-            screen.busy("converting")
-            took = out.write_gguf(target, file)
-        print(f"{file}: {gigabytes(file.stat().st_size)}, {seconds(took)}")
+        made = out.export(versions, wanted, target, gguf=kind)
+    print(f"{wanted} is in {target}: {gigabytes(made.bytes)}")
+    if kind:
+        file = made.gguf or target / f"{wanted}.gguf"
+        if made.gguf is None:
+            with Screen(console.err()) as screen:
+                screen.busy("converting")
+                out.convert(target, file, why=made.why_not, kind=gguf_type)
+        print(f"{file}: {gigabytes(file.stat().st_size)}")
 
 
 def merge(

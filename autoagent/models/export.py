@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoagent.errors import ModelError, StoreError, UsageError
 from autoagent.models import disk
 from autoagent.models.adapter import ADAPTER, BASE, is_adapter
 from autoagent.models.fingerprint import shaping_files
+from autoagent.models.gguf_file import Kind, need_gguf, unfit, write_gguf
 from autoagent.models.versions import EMBEDDED, Version, Versions
 
 CONVERTERS = ("convert_hf_to_gguf.py", "convert-hf-to-gguf")  # llama.cpp's own, and a package of it
@@ -23,17 +24,28 @@ _ADVICE = (
 )
 
 
-def export(versions: Versions, name: str, target: Path) -> int:
-    """Write a version to a folder that plain transformers loads, whole or not at all; returns its bytes.
+@dataclass(frozen=True)
+class Exported:
+    """What is in the folder of an export."""
+
+    bytes: int  # of all files
+    gguf: Path | None  # None where none was wanted, or it cannot be written here
+    why_not: str  # in the latter case; else ""
+
+
+def export(versions: Versions, name: str, target: Path, *, gguf: Kind | None = None) -> Exported:
+    """Write a version to a folder that plain transformers loads, whole or not at all.
 
     Args:
         versions: Of the project.
         name: A version, or ``embedded``; an adapter is merged into its base.
         target: A folder that is not there yet, or is empty.
+        gguf: Also a GGUF file in it, with these numbers, of a model that can be written as such here; others
+            :func:`convert` leaves to llama.cpp.
 
     Raises:
         ModelError: there is no such version, or its files have changed.
-        UsageError: something is in the folder already.
+        UsageError: something is in the folder already, or a GGUF file needs a package that is not here.
         StoreError: it cannot be written.
     """
     source = Path(versions.resolve(name))
@@ -41,14 +53,21 @@ def export(versions: Versions, name: str, target: Path) -> int:
         versions.verify(source.name)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is there already: name a folder that is new or empty")
+    why_not = unfit(versions.base_of(source) if is_adapter(source) else source, source) if gguf else ""
+    here = bool(gguf) and not why_not
+    if here:
+        need_gguf()
+    file = target / f"{name}.gguf"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _whole(source, target.parent) as draft:
+            if gguf and here:
+                write_gguf(draft, draft / file.name, gguf, name=name)
             draft.chmod(0o755)
             if target.exists():
                 target.rmdir()
             draft.rename(target)
-        return disk.size(target)
+        return Exported(disk.size(target), file if here else None, why_not)
     except OSError as error:
         raise StoreError(f"{name} cannot be written to {target}: {disk.reason(error)}") from error
 
@@ -118,31 +137,41 @@ def _merged(source: Path, draft: Path) -> None:
         model.save_pretrained(draft)
 
 
-def write_gguf(folder: Path, file: Path) -> float:
-    """Convert an exported folder for llama.cpp, with its own converter; returns the seconds it took.
+def convert(folder: Path, file: Path, *, why: str, kind: Kind | None = None) -> None:
+    """Have llama.cpp's own converter make a GGUF file of an exported folder, whole or not at all.
+
+    Args:
+        folder: As :func:`export` leaves it.
+        file: Where to.
+        why: It is needed: what :func:`unfit` says of the model.
+        kind: Numbers of the matrices; None leaves them to the converter.
 
     Raises:
         UsageError: there is no converter on the path, or it does not know this model.
         StoreError: the disk is full, or the converter cannot be started.
     """
     found = next((place for name in CONVERTERS if (place := shutil.which(name))), None)
-    by_hand = _ADVICE.format(folder=folder, file=file)
     if found is None:
-        raise UsageError(f"no converter to GGUF is on the path ({' or '.join(CONVERTERS)}): {by_hand}")
-    began = time.monotonic()
-    try:
-        done = subprocess.run(
-            [found, str(folder), "--outfile", str(file)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        by_hand = _ADVICE.format(folder=folder, file=file)
+        raise UsageError(
+            f"no GGUF file, as {why} and llama.cpp's converter is not on the path "
+            f"({' or '.join(CONVERTERS)}): {by_hand}"
         )
+    draft = file.with_name(f".{file.name}.new")
+    command = [found, str(folder), "--outfile", str(draft), *(["--outtype", kind] if kind else [])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode or not draft.is_file():
+            raise UsageError(f"{found} cannot convert {folder}: {_told(done)}")
+        draft.replace(file)
     except OSError as error:
         raise StoreError(f"{found} cannot be started: {disk.reason(error)}") from error
-    if done.returncode or not file.is_file():
-        lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
-        said = next((line for line in reversed(lines) if "Error" in line or "error" in line), "")
-        said = said or (lines[-1] if lines else f"exit status {done.returncode}")
-        raise UsageError(f"{found} cannot convert {folder}: {said[:300]}")
-    return time.monotonic() - began
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a program failed: the last line that looks like a reason."""
+    lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if "Error" in line or "error" in line), "")
+    return (said or (lines[-1] if lines else f"exit status {done.returncode}"))[:300]

@@ -7,6 +7,7 @@ The version it becomes is written whole, judged by the gate, and only then put i
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -72,6 +73,11 @@ class FinetuneConfig(How):
     )
     jobs: int | None = Field(
         default=None, ge=1, description="Runs of the gate at a time; by default several for a small model."
+    )
+    launch: str = Field(
+        default="",
+        description="Command that starts the processes of a training, such as torchrun --nproc_per_node 2; "
+        "empty: one process.",
     )
     isolated: bool = Field(default=True, description="Train in a process of its own.")
     note: str = Field(default="", description="Kept with the version.")
@@ -274,10 +280,14 @@ class _Tuning:
         return version, trained
 
     def _trained(self, job: Job) -> Trained:
-        if self.config.isolated:
-            from autoagent.training.worker import work_apart
+        if self.config.isolated or self.config.launch:
+            from autoagent.training.worker import MODULE, TOGETHER, work_apart
 
-            return work_apart(job, self.tell)
+            if "--nnodes" in self.config.launch:
+                line = f"{self.config.launch} -m {MODULE} {job.folder} {TOGETHER}"
+                note = f"waiting for the other machines; start there: {line}"
+                self.tell(FinetuneProgress("train", 0, 0, 0.0, note=note))
+            return work_apart(job, self.tell, launch=shlex.split(self.config.launch))
         return work(job, self.tell)
 
     def gate(self, name: str, suite: SuiteSource) -> GateReport:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +32,9 @@ from autoagent.training.dataset import Dataset, Example, Negatives
 from autoagent.training.learning import How
 from autoagent.training.sft import Run, Trained
 from autoagent.training.sheet import DataSheet
+
+if TYPE_CHECKING:
+    from autoagent.training.parallel import Group
 
 Tell = Callable[[Any], None]  # of sft.FinetuneProgress
 KEPT_DAYS = 7  # a training that nobody went on with
@@ -197,8 +200,10 @@ def _parts(data: Dataset) -> dict[str, tuple[Example, ...]]:
     return dict(zip(_PARTS, every, strict=True))
 
 
-def work(job: Job, tell: Tell) -> Trained:
+def work(job: Job, tell: Tell, *, group: Group | None = None) -> Trained:
     """Do the training in this process, or go on with it; the model is in ``model/`` afterwards.
+
+    Of a ``group`` of processes all must do so; the first one writes.
 
     Raises:
         Stopped: it was told to stop; a checkpoint is kept.
@@ -212,9 +217,11 @@ def work(job: Job, tell: Tell) -> Trained:
 
     engine = load_engine(job.base, device="cpu", dtype="float32", trust_remote_code=False)
     prepared = prepare(engine.model, job.how.learning.adapter, seed=job.how.seed)
-    trained = _train(job, engine, Run(folder=job.folder / "run", prepared=prepared), tell)
+    trained = _train(job, engine, Run(folder=job.folder / "run", prepared=prepared, group=group), tell)
     if not trained.finished:
         raise Stopped
+    if group is not None and group.rank:
+        return trained
     draft = job.folder / ".model"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()

@@ -5,7 +5,7 @@ On a CPU a small model gains nothing from a second thread, but almost doubles wi
 too, the others end with it. With :func:`launched` torchrun has started them, on one machine or several.
 
 Every process holds the whole model; gradients are added up through the CPUs' memory (gloo). A model that
-does not fit one device is not split (FSDP).
+does not fit one device is split by ``with_trl`` alone, which takes the same group.
 """
 
 from __future__ import annotations
@@ -190,8 +190,9 @@ def _connect(group: Group, address: str) -> Group:
     under our group it would keep that alive, whose threads then may abort the process on its way out.
     """
     importlib.import_module("torch.distributed.nn")
+    backend = "cpu:gloo,cuda:nccl" if address == "env://" and torch.cuda.is_available() else "gloo"
     torch.distributed.init_process_group(
-        "gloo", init_method=address, rank=group.rank, world_size=group.size, timeout=PATIENCE
+        backend, init_method=address, rank=group.rank, world_size=group.size, timeout=PATIENCE
     )
     met = torch.ones(1)
     group.add(met)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,7 @@ def _learn(
     settings = _trainer(engine, feeds, config, learning)
     for sample in feeds.samples:
         sample.ready(engine.model, str(engine.model.device))
-    before = _measure(engine, feeds, loss)
+    before = _measure(engine, feeds, loss, group)
     told = learning.model_dump() | config.model_dump(mode="json")
     with (
         _threads_kept(),
@@ -220,7 +221,7 @@ def _learn(
     if run.prepared is None:
         prepared.merge()
     engine.model.eval()
-    after = _measure(engine, feeds, loss)
+    after = _measure(engine, feeds, loss, group)
     metrics: dict[str, float] = loss.metrics() if isinstance(loss, Measured) else {}
     if run.folder is not None and group.rank == 0:
         _draw_curves(run.folder, learning.method)
@@ -257,10 +258,15 @@ def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> 
     )
 
 
-def _measure(engine: Engine, feeds: _Feeds, loss: Loss) -> list[float]:
-    """The loss on each of the samples; the loss's own numbers are those of the last of them."""
+def _measure(engine: Engine, feeds: _Feeds, loss: Loss, group: Group) -> list[float]:
+    """The loss on each of the samples; the loss's own numbers are those of the last of them.
+
+    Of several processes the first one measures.
+    """
     from autoagent.training.losses import Measured, mean_loss
 
+    if group.rank:
+        return [math.nan for _ in feeds.samples]
     values = []
     for sample in feeds.samples:
         if isinstance(loss, Measured):

@@ -4,8 +4,12 @@ TRL sees ids and labels, never conversations: they were rendered by the model's 
 loss on what that marks as the assistant's, as for our trainer. So it does not look for a template of its own,
 and there are no arguments of calls that a table of equal columns could fill with ``null``.
 
-What is not promised: going on after an interruption (it begins anew), Muon, more than one process or GPU, and
-batches in parts where memory ends.
+Of a group of processes each has a share of every weight (FSDP2) on its GPU, so that together they train what
+fits none of them; on CPUs accelerate knows no shares, and each has them all. Beside that, each process keeps
+the whole model, in float32, in the memory of its machine; the first one takes the trained weights.
+
+What is not promised: going on after an interruption (it begins anew), Muon, several GPUs in one process, and
+batches in parts where memory ends; in a group, early stopping and training some weights only.
 """
 
 from __future__ import annotations
@@ -61,7 +65,7 @@ def fit_with_trl(
     do here, and where the loss is no longer a number.
     """
     need_trl()
-    _refuse(config, group)
+    _refuse(config, group, model)
     from huggingface_hub import constants
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # its trainers report their use; nothing leaves this machine
@@ -74,14 +78,20 @@ def fit_with_trl(
         torch.set_num_threads(config.threads)
     rows = [_row(ids, mask, batches.max_length) for ids, mask in batches.everything()]
     a_pass = batches.batches_per_pass()
-    size = max(1, round(len(rows) / a_pass))
-    steps = max(1, (config.steps or 1) // a_pass) * -(-len(rows) // size)
-    config = config.model_copy(update={"steps": steps})
-    watch = _Watch(model, config, loss, on_progress, checkpoint_dir, validation)
+    together = group.size > 1
+    own = max(1, round(len(rows) / a_pass / group.size))  # examples of an update in this process
+    steps = max(1, (config.steps or 1) // a_pass) * -(-len(rows) // (own * group.size))
+    config = config.model_copy(update={"steps": steps, **({"patience": 0} if together else {})})
+    plain, model = (
+        model,
+        copy.deepcopy(model) if together else model,
+    )  # shares cannot be put together in place
+    logs = checkpoint_dir if group.rank == 0 else None
+    watch = _Watch(model, config, loss, on_progress, logs, validation)
     with TemporaryDirectory(prefix="autoagent-trl-") as folder, _as_it_was(model):
         trainer = SFTTrainer(
             model=model,
-            args=_settings(model, config, folder, size),
+            args=_settings(model, config, folder, own, together=together),
             train_dataset=Dataset.from_list(rows),
             processing_class=copy.deepcopy(tokenizer),  # it may be given a token for padding
             callbacks=[_listener(watch)],
@@ -89,18 +99,27 @@ def fit_with_trl(
         trainer.remove_callback(PrinterCallback)  # it prints every log
         watch.begin()
         _train(trainer)
+        if together:
+            _take(trainer, plain)
     watch.keep_the_best()
     return watch.report(precision="bf16" if trainer.args.bf16 else "fp32")
 
 
-def _refuse(config: TrainerConfig, group: Group) -> None:
+def _take(trainer: Any, plain: Any) -> None:
+    """Put the trained weights, all shares of them, into the model of the first process."""
+    found = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.accelerator.is_main_process:
+        plain.load_state_dict(found)
+
+
+def _refuse(config: TrainerConfig, group: Group, model: Any) -> None:
     import torch
 
     if config.optimizer != "adamw":
         raise UsageError(f"TRL has no optimizer {config.optimizer} here: use adamw, or our own trainer")
-    if group.size > 1:
-        raise UsageError("training with TRL is one process here: use our own trainer for several")
-    if config.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+    if group.size > 1 and not all(weight.requires_grad for weight in model.parameters()):
+        raise UsageError("several processes train all weights with TRL: leave --weights out, or use one")
+    if group.size == 1 and config.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
         raise UsageError("training with TRL takes one GPU here: set CUDA_VISIBLE_DEVICES to one of them")
 
 
@@ -111,7 +130,7 @@ def _row(ids: Any, mask: Any, length: int) -> dict[str, list[int]]:
     return {"input_ids": ids[:length].tolist(), "labels": labels}
 
 
-def _settings(model: Any, config: TrainerConfig, folder: str, size: int) -> Any:
+def _settings(model: Any, config: TrainerConfig, folder: str, size: int, *, together: bool) -> Any:
     """TRL's settings for ours; models that are not small keep few activations and compute them twice."""
     import torch
     from trl import SFTConfig
@@ -121,6 +140,8 @@ def _settings(model: Any, config: TrainerConfig, folder: str, size: int) -> Any:
 
     cpu, steps = pick_device(config.device) == "cpu", config.steps or 1
     fast = not cpu and (config.device == "mps" or torch.cuda.is_bf16_supported(including_emulation=False))
+    large = model.num_parameters() >= SMALL
+    shares = {"version": 2, "reshard_after_forward": True, "activation_checkpointing": large}
     return SFTConfig(
         output_dir=folder,
         max_steps=steps,
@@ -134,7 +155,9 @@ def _settings(model: Any, config: TrainerConfig, folder: str, size: int) -> Any:
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": round(config.decay * steps), "decay_type": "linear"},
         bf16=config.precision == "bf16" or (config.precision == "auto" and fast),
-        gradient_checkpointing=model.num_parameters() >= SMALL,
+        gradient_checkpointing=large and not together,
+        fsdp=True if together else None,
+        fsdp_config=shares if together else None,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_strategy="no",  # but when it is told to

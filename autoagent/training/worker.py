@@ -1,5 +1,8 @@
 """The process that trains: ``python -m autoagent.training.worker FOLDER`` does the job in a folder.
 
+With ``--together`` it is one of several that torchrun has started, on one machine or more, which do the job
+as one: the first of them tells and writes.
+
 It tells how far it is on standard output, a JSON object a line; what else is printed goes to ``worker.log``
 in that folder. It ends with the process that started it, whose end closes its standard input.
 """
@@ -9,11 +12,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -22,20 +27,24 @@ from autoagent.errors import AutoagentError, UsageError
 from autoagent.training.jobs import Job, Stopped, Tell, get, work
 from autoagent.training.sft import FinetuneProgress, Trained
 
+MODULE = "autoagent.training.worker"
+TOGETHER = "--together"
 _LOG = "worker.log"
 _STOPPED = 128 + signal.SIGTERM  # exit code: told to stop, a checkpoint is written
 _PATIENCE = 60.0  # seconds for a checkpoint, when it is told to stop
 
 
-def work_apart(job: Job, tell: Tell) -> Trained:
+def work_apart(job: Job, tell: Tell, *, launch: Sequence[str] = ()) -> Trained:
     """Do a job in a process of its own; errors as of :func:`autoagent.training.jobs.work`.
+
+    With ``launch``, a command such as ``torchrun --nproc_per_node 2``, in several.
 
     Ctrl-C here has it write a checkpoint before it ends.
     """
     if (before := job.done()) is not None:
         return before
     refused = ""
-    with _process(job) as process:
+    with _process(job, launch) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said = json.loads(line)
@@ -55,10 +64,13 @@ def work_apart(job: Job, tell: Tell) -> Trained:
 
 
 @contextmanager
-def _process(job: Job) -> Iterator[subprocess.Popen[str]]:
+def _process(job: Job, launch: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    how = [*launch, "-m", MODULE, str(job.folder), TOGETHER] if launch else []
+    if launch and shutil.which(launch[0]) is None:
+        raise UsageError(f"there is no program {launch[0]} to start the training with")
     with (job.folder / _LOG).open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "autoagent.training.worker", str(job.folder)],
+            how or [sys.executable, "-m", MODULE, str(job.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -89,23 +101,43 @@ def _how_it_ended(folder: Path, code: int) -> str:
     return f"the training process {how}{hint}" + (f":\n{told}" if told else "")
 
 
-def main(folder: Path) -> int:
-    """Do the job in ``folder``, telling on standard output."""
+def main(folder: Path, *, together: bool = False) -> int:
+    """Do the job in ``folder``, telling on standard output; ``together`` with the others of torchrun."""
     said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not come between
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def tell(progress: FinetuneProgress) -> None:
         _say(said, dataclasses.asdict(progress))
 
     try:
-        work(get(folder), tell)
+        if together:
+            _work_together(get(folder), tell)
+        else:
+            work(get(folder), tell)
     except Stopped:
         return _STOPPED
     except AutoagentError as problem:
         _say(said, {"refused": str(problem)})
         return 2
     return 0
+
+
+def _work_together(job: Job, tell: Tell) -> None:
+    """Do a job as one of the processes that torchrun has started; UsageError where it is the only one."""
+    from autoagent.training.parallel import launched
+
+    with launched() as group:
+        if group.size == 1:
+            raise UsageError(
+                "one process was started instead of several: use torchrun with --nproc_per_node or --nnodes "
+                "(accelerate launch --cpu starts only one)"
+            )
+        work(job, tell if group.rank == 0 else _silent, group=group)
+
+
+def _silent(progress: FinetuneProgress) -> None: ...
 
 
 def _say(stream: TextIO, value: object) -> None:
@@ -121,4 +153,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    raise SystemExit(main(Path(sys.argv[1]), together=TOGETHER in sys.argv[2:]))

@@ -121,3 +121,22 @@ def process(home: Path, workspace: Path) -> Iterator[Callable[..., subprocess.Po
     for running in started:
         with running:  # closes its pipes and waits for it
             running.kill()
+
+
+@pytest.fixture
+def small_disk(home: Path) -> Iterator[Callable[[str], None]]:
+    """``small_disk("size=1m")``: the home on a file system of its own, where that is allowed."""
+    home.mkdir()
+
+    def mount(options: str) -> None:
+        try:
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "none", str(home)], capture_output=True, check=False
+            )
+        except OSError:
+            pytest.skip("there is no mount command")
+        if done.returncode:
+            pytest.skip("file systems cannot be mounted here")
+
+    yield mount
+    subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)

@@ -6,7 +6,7 @@ import json
 import shlex
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,25 +215,6 @@ def test_versions_are_removed_when_nobody_needs_them(
     assert [row.split(":")[0] for row in done.out.splitlines()] == [f"removed {second}", f"removed {first}"]
     assert " MB are free again" in done.out
     assert versions.list() == ()
-
-
-@pytest.fixture
-def small_disk(home: Path) -> Iterator[Callable[[str], None]]:
-    """``small_disk("size=1m")``: the home on a file system of its own, where that is allowed."""
-    home.mkdir()
-
-    def mount(options: str) -> None:
-        try:
-            done = subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", options, "none", str(home)], capture_output=True, check=False
-            )
-        except OSError:
-            pytest.skip("there is no mount command")
-        if done.returncode:
-            pytest.skip("file systems cannot be mounted here")
-
-    yield mount
-    subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)
 
 
 def test_a_full_disk_leaves_no_half_version_and_the_pointer_as_it_was(
