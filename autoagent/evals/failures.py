@@ -52,7 +52,7 @@ def failure_kind(expected: Expected, run: Trajectory, missed: Collection[Part]) 
         case "declined" if not expected.declines:
             return "declined wrongly"
         case "stuck":
-            return "stuck"
+            return "stuck" if _actions(run) else "format"  # it only talked
         case "max_steps" | "max_tokens" | "timeout":
             return "stuck" if _went_round(_actions(run)) else "budget"
     return _finished_wrong(expected, run, missed)

@@ -109,7 +109,8 @@ def test_a_task_is_verified_by_what_was_left_behind() -> None:
         (LOOK, [DECLINE], "declined wrongly"),
         (COPY, [_call("write_file", path="out.txt", content="bye"), _finish("done")], "wrong effect"),
         (PIZZA, [_finish("ordered")], "did not decline"),
-        (LOOK, ["let me think"] * 3, "format"),
+        (LOOK, ["<tool_call> oops"] * 3, "format"),
+        (LOOK, ["let me think"] * 5 + [["look"]] + ["let me think"] * 2, "format"),
         (LOOK, [READ], "error"),  # the script ends, which is a fault of the model's program
         (
             LOOK.model_copy(update={"expected": Expected(answer="42", calls=("read_file", "save_memory"))}),
