@@ -202,8 +202,7 @@ class Feed(ABC, Generic[Item]):
             empty += not self._plan
             if empty > 1 + len(self._names):
                 raise UsageError("the training data holds no sequence with a token to learn")
-        plan, rank = self._plan[self._next_batch], self._group.rank
-        mine = plan[rank :: self._group.size] or [plan[rank % len(plan)]]  # never none: then another's, too
+        mine = self._plan[self._next_batch][self._group.rank :: self._group.size]
         chosen = [self._items[index] for index in mine]
         self._next_batch += 1
         return self._collate(chosen)
