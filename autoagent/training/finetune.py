@@ -116,7 +116,7 @@ def finetune(
         earlier: What is known of the training of models that descend from the embedded one: data to mix in,
             and goals and data that show what was forgotten. ``autoagent.nano.earlier`` is it.
         on_progress: Called after each training step and each task of the gate.
-        known: What the gate of an earlier call measured, and then what this one did; see ``gate``.
+        known: What the gates of earlier calls measured; see ``gate``.
 
     Raises:
         UsageError: there is nothing to learn from, a model cannot be used, no task is held out, or another

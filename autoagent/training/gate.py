@@ -89,8 +89,8 @@ def gate(
         forgetting: Other tasks, on which new must not be worse.
         sample: Token sequences whose loss must not rise; both models need their weights here.
         jobs: Runs at a time: of a function that loads in as many processes, of a model in threads.
-        known: What was measured before, by the same program: it is not measured again. Then it has what this
-            gate measured.
+        known: What was measured before, by the same program: it is not measured again. What this gate
+            measures is added; what is about other models is dropped.
         hashes: Of old and new, to find them there: what a model's ``version`` is once it is loaded.
 
     Raises:
@@ -111,7 +111,7 @@ def gate(
     if others is not None and pair.comparison.n and (config.complete or decide(pair.comparison, config)[0]):
         elsewhere = work.pair(others, elsewhere=True)
     work.need_one_version_each()
-    known[:] = [made for side in sides for made in side.made]
+    known[:] = [each for each in known if each.asked[0] in hashes]  # one of these is the next gate's old
     there = None if elsewhere is None else elsewhere.comparison
     promoted, reason = decide(pair.comparison, config, elsewhere=there, loss=loss)
     return GateReport(

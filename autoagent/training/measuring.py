@@ -42,8 +42,7 @@ class Side:
     given: Model | Loader
     hash: str  # as it tells once it is loaded; "": nobody said, so it is measured
     jobs: int
-    known: Measurements
-    made: Measurements = field(default_factory=list)
+    known: Measurements  # what is measured is added to it
     seen: set[str] = field(default_factory=set)  # versions that were measured, as the processes tell
 
     @cached_property
@@ -67,7 +66,8 @@ class Side:
             work = SuiteRun(suite, seeds=seeds, limits=config.limits)
             report = work.go(self.given if self.jobs > 1 else self.model, jobs=self.jobs, on_result=tell)
             self.seen |= {done.model for done in work.done.values()}
-        self.made.append(Measurement(asked, report))
+            if self.seen == {self.hash}:
+                self.known.append(Measurement(asked, report))
         return report
 
 

@@ -45,3 +45,10 @@ def test_other_goals_seeds_or_weights_are_measured(change: dict[str, int]) -> No
     compare(known, ("a", "b"))
     assert compare(known, ("b", "c"), **change)[0].old.passed == 5 * change.get("seeds", 1)
     assert compare(known, ("other", "c"))[0].old.passed == 5
+
+
+def test_what_a_gate_leaves_out_is_still_known_in_the_next() -> None:
+    known: Measurements = []
+    compare(known, ("a", "b"))
+    compare(known, ("b", "c"))  # refused on its goals: the other goals are left out
+    assert ("b", OTHERS) in [(name, suite) for name, suite, *_ in (each.asked for each in known)]
