@@ -99,8 +99,8 @@ class Proxy:
         for each in left:
             _cut(each)  # whoever waits for it wakes up
         until = time.monotonic() + _FAREWELL
-        while (at_work := list(self._threads)) and (seconds := until - time.monotonic()) > 0:
-            at_work[0].join(seconds)
+        while (thread := self._at_work()) and (seconds := until - time.monotonic()) > 0:
+            thread.join(seconds)
         for each in left:
             each.close()
 
@@ -114,13 +114,19 @@ class Proxy:
                 self._threads.discard(thread)
 
         thread = threading.Thread(target=worked, name="sandbox proxy", daemon=True)
-        self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError as problem:  # there are too many
-            self._threads.discard(thread)
-            raise OSError(str(problem)) from None
+        with self._lock:  # a thread that is known has begun, or could not be waited for
+            self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError as problem:  # there are too many
+                self._threads.discard(thread)
+                raise OSError(str(problem)) from None
         return thread
+
+    def _at_work(self) -> threading.Thread | None:
+        """A thread that has not ended."""
+        with self._lock:
+            return next(iter(list(self._threads)), None)
 
     def keep(self, each: socket.socket) -> None:
         """End this connection with the proxy. Raises OSError when that has ended already."""
