@@ -20,7 +20,7 @@ from autoagent.models.guide import Free, Guide, shortest_end
 from autoagent.models.protocol import Calls, Expect, Json, Text, ToolSchema
 from autoagent.models.vocabulary import Vocabulary
 
-LONGEST_TEXT = 200  # characters before the first call
+LONGEST_TEXT = 400  # characters before the first call
 LONGEST_STRING = 100_000  # characters of a string whose schema sets no limit
 
 _BEYOND = re.compile(r"\(\?<?[=!]|\\[1-9]|\(\?P=")  # look-around and back-references in a pattern

@@ -169,13 +169,15 @@ class _Lines:
         if len(seen) < len(actions):
             action = actions[len(seen)]
             number = max(1, sum(self._begins_sub_goal(each) for each in range(len(seen) + 1)))
-            because = action.because(seen)
-            return self._call(number, action.tool, action.resolve(seen), because, action.part)
+            thought = self._quoted(number, action.tool, action.part)
+            before = _found(action.found(seen))
+            said = [each for each in (before, thought, action.because(seen)) if each]
+            return _line("; ".join(said)), ToolCall(name=action.tool, arguments=action.resolve(seen))
         if self.episode.declines:
             number = max(1, sum(map(self._begins_sub_goal, range(len(actions)))))
-            return self._call(number, "decline", {"reason": self.episode.answer(seen)})
-        because = self.episode.because(seen)
-        thought = f"Found: {because}" if because else ""
+            reason = {"reason": self.episode.answer(seen)}
+            return _line(self._quoted(number, "decline")), ToolCall(name="decline", arguments=reason)
+        thought = _found(self.episode.because(seen))
         return _line(thought), ToolCall(name="finish", arguments={"answer": self.episode.answer(seen)})
 
     def _plan(self) -> list[str]:
@@ -193,24 +195,22 @@ class _Lines:
             return not before or before[0].part != action.part
         return action.planned
 
-    def _call(
-        self, number: int, name: str, arguments: dict[str, Any], because: str = "", part: str = ""
-    ) -> Line:
-        """The thought quotes description and name, which makes unknown tools work (see docs/nano.md).
+    def _quoted(self, number: int, name: str, part: str = "") -> str:
+        """Description and name of a tool, which makes unknown tools work (see docs/nano.md).
 
-        In a goal of several parts it quotes the part before: what is copied into the call stands near then.
+        In a goal of several parts the part stands before: what is copied into the call is near then.
         """
-        thought = f"{number}. {self._description(name)}: {name}"
-        if part:
-            thought = f"{number}. {_short(part)}: {self._description(name)}: {name}"
-        if because:
-            thought += f"; {because}"
-        return _line(thought), ToolCall(name=name, arguments=arguments)
+        quoted = f"{self._description(name)}: {name}"
+        return f"{number}. {_short(part)}: {quoted}" if part else f"{number}. {quoted}"
 
     def _description(self, name: str) -> str:
         if name not in self.descriptions:
             raise NotShown(name)
         return self.descriptions[name]
+
+
+def _found(evidence: str) -> str:
+    return f"Found: {evidence}" if evidence else ""
 
 
 def _short(part: str) -> str:

@@ -18,7 +18,7 @@ from typing import Literal
 from autoagent.errors import UsageError
 from autoagent.evals.suite import Suite
 from autoagent.evals.task import Argument, Expected, Task, ToolSpec
-from autoagent.nano.families.base import DECLINE, Action, Episode
+from autoagent.nano.families.base import DECLINE, Action, Episode, in_order
 from autoagent.nano.habits import builtin_names
 from autoagent.nano.human import (
     OUT_OF_SCOPE,
@@ -137,7 +137,8 @@ class HumanData:
         rng.shuffle(tools)
         expected = Expected(calls=(right.name,), arguments={right.name: call} if call else {})
         task = Task(id="", family="human", goal=request.text, tools=tuple(tools), expected=expected)
-        return Episode(task, (Action(right.name, dict(call)),))
+        listed = in_order(request.text, call) if len(names) > 1 else ""
+        return Episode(task, (Action(right.name, dict(call), because=lambda seen: listed),))
 
     def _unanswered(self, request: Request, rng: random.Random) -> Episode:
         """A request that none of the tools there can do."""

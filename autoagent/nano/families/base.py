@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,7 +38,9 @@ class Action:
     """One tool call of the expert; arguments may depend on what was observed before.
 
     Attributes:
-        because: Put before the call, after the words that quote the tool: what is read off the observations.
+        because: Put before the call, after the words that quote the tool: what is read off the goal and the
+            observations, so that the values of the call stand next to it.
+        found: Put before all of that: what the part of the goal before this one came to.
         planned: Whether the plan has a sub-goal for it; not so for what a failure made necessary.
         part: Which part of a goal of several it serves, in the goal's words; empty where it has one part.
     """
@@ -48,9 +50,22 @@ class Action:
     because: Callable[[Seen], str] = _nothing
     planned: bool = True
     part: str = ""
+    found: Callable[[Seen], str] = _nothing
 
     def resolve(self, seen: Seen) -> dict[str, Any]:
         return self.arguments(seen) if callable(self.arguments) else self.arguments
+
+
+def in_order(goal: str, given: Mapping[str, object]) -> str:
+    """Arguments and their values, in the order in which the values stand in the goal."""
+
+    def place(value: object) -> int:
+        found = re.search(rf"(?<!\w){re.escape(str(value))}(?!\w)", goal)
+        return found.start() if found else len(goal)
+
+    return "; ".join(
+        f"{name}: {value}" for name, value in sorted(given.items(), key=lambda each: place(each[1]))
+    )
 
 
 @dataclass(frozen=True)

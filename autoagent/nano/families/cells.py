@@ -65,7 +65,7 @@ def cell(make: Maker) -> Clause:
         actions,
         Expected(answer=value),
         lambda seen: value,
-        lambda seen: data.pairs(row),
+        lambda seen: data.pairs(row, name),
         value=value,
     )
 
@@ -112,7 +112,7 @@ def two_cells(make: Maker) -> Clause:
     call = Action(
         "calculate",
         lambda seen: {"expression": expression},
-        because=lambda seen: f"{data.pairs(more)}; {data.pairs(less)}",
+        because=lambda seen: f"{data.pairs(more, name)}; {data.pairs(less, name)}",
     )
     return Clause(
         capital(goal),

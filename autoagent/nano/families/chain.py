@@ -9,6 +9,8 @@ from dataclasses import replace
 from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Clause, Seen
 
+_SHORT = 60  # characters of an answer that is noted
+
 
 def join(clauses: Sequence[Clause], words: str, parts: Sequence[str]) -> Clause:
     """Several clauses as one; what is told is told in order, separated by "; ".
@@ -19,34 +21,45 @@ def join(clauses: Sequence[Clause], words: str, parts: Sequence[str]) -> Clause:
         parts: Of each clause, as they stand in the whole.
     """
     starts = [sum(len(each.actions) for each in clauses[:number]) for number in range(len(clauses))]
-    actions = [
-        replace(_moved(action, start, number), part=part)
-        for clause, start, part in zip(clauses, starts, parts, strict=True)
-        for number, action in enumerate(clause.actions)
-    ]
-    told = [(clause, start) for clause, start in zip(clauses, starts, strict=True) if clause.tells]
+    placed = list(zip(clauses, starts, strict=True))
+    told = [(clause, start) for clause, start in placed if clause.tells]
+    actions: list[Action] = []
+    for number, ((clause, start), part) in enumerate(zip(placed, parts, strict=True)):
+        first, *rest = (
+            replace(_moved(each, start, place), part=part) for place, each in enumerate(clause.actions)
+        )
+        before = _came_to(number, *placed[number - 1]) if number else None
+        actions += [replace(first, found=before) if before else first, *rest]
 
     def answer(seen: Seen) -> str:
         if not told:
             return seen[-1]
         return "; ".join(clause.answer(_own(clause, start, seen)) for clause, start in told)
 
-    def because(seen: Seen) -> str:
-        found = [clause.because(_own(clause, start, seen)) for clause, start in told]
-        return "; ".join(each for each in found if each)
-
     return Clause(
         words,
         tuple(actions),
         _all([clause.expected for clause in clauses], [clause for clause, _ in told]),
         answer,
-        because,
+        _came_to(len(placed), *placed[-1]),  # what came before was noted when it was done
         tells=bool(told),
         value="; ".join(clause.value for clause, _ in told),
         memory=tuple(text for clause in clauses for text in clause.memory),
         tools=tuple(tool for clause in clauses for tool in clause.tools),
         answers=tuple(text for clause in clauses for text in clause.answers),
     )
+
+
+def _came_to(number: int, clause: Clause, start: int) -> Callable[[Seen], str]:
+    """What is noted of a part when it is done: its evidence, and ``2 is 36.5`` unless that is long."""
+
+    def found(seen: Seen) -> str:
+        own = _own(clause, start, seen)
+        answer = clause.answer(own)
+        noted = f"{number} is {answer}" if len(answer) <= _SHORT and "\n" not in answer else ""
+        return "; ".join(each for each in (clause.because(own), noted) if each)
+
+    return found if clause.tells else lambda seen: ""
 
 
 def _pattern(answer: str) -> str:

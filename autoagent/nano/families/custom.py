@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoagent.evals.task import Argument, Expected, ToolSpec
-from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split
+from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split, in_order
 from autoagent.nano.families.several import argument_names, blueprints, value_of
 from autoagent.nano.families.vocabulary import (
     ATTRIBUTES,
@@ -220,7 +220,8 @@ def invent_several(make: Maker) -> Invention:
     reply = make.phrase(*_DONE, v=next(iter(given.values())))
     words = tuple(word for word in description.split() if word not in ("a", "to", "the", "of"))
     spec = ToolSpec(name=_name(make, words), description=description, arguments=arguments, otherwise=reply)
-    return Invention(spec, goal, Action(spec.name, given), reply, drawn.about[0])
+    call = Action(spec.name, given, because=lambda seen: in_order(goal, given))
+    return Invention(spec, goal, call, reply, drawn.about[0])
 
 
 def _optional(pattern: str, left_out: set[str]) -> str:

@@ -7,7 +7,7 @@ import datetime
 from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Clause, Kind, Maker
 from autoagent.nano.families.contents import as_kind
-from autoagent.nano.families.numbers import typed, typed_date
+from autoagent.nano.families.numbers import in_digits, typed, typed_date
 
 _SPANS = {"day": 1, "week": 7}
 
@@ -53,20 +53,23 @@ _BEFORE = (
 def days_after(make: Maker) -> Clause:
     """A date some days or weeks after or before another."""
     rng = make.rng
-    date, in_weeks, later = make.words.date(), rng.random() < 0.2, rng.random() < 0.65
+    date, in_weeks, later = make.words.date(), rng.random() < 0.25, rng.random() < 0.65
     count = (
         rng.choice((1, *range(1, 9))) if in_weeks else rng.choice((rng.randint(1, 30), rng.randint(1, 400)))
     )
     unit = "week" if in_weeks else "day"
-    span = f"{typed(make, count, 0.35 if in_weeks else 0.15)} {unit}{'s' * (count != 1)}"
+    number, day = typed(make, count, 0.35 if in_weeks else 0.15), typed_date(make, date)
     if count == 1 and rng.random() < 0.5:
-        span = f"a {unit}"
+        number = "a"
     days = count * _SPANS[unit]
-    goal = make.say(*(_AFTER if later else _BEFORE), n=span, d=typed_date(make, date))
+    span = f"{number} {unit}{'s' * (count != 1)}"
+    goal = make.say(*(_AFTER if later else _BEFORE), n=span, d=day)
     value = (
         datetime.date.fromisoformat(date) + datetime.timedelta(days=days if later else -days)
     ).isoformat()
-    why = f"{count} week{'s' * (count != 1)} = {days} days" if in_weeks else ""
+    read = in_digits(day=(day, date), count=(number, count))
+    weeks = f"{count} * 7 = {days}" if in_weeks else ""
+    why = "; ".join(each for each in (read, weeks) if each)
     call = Action("add_days", {"date": date, "days": days if later else -days}, because=lambda seen: why)
     return Clause(goal[0].upper() + goal[1:], (call,), Expected(answer=value), value=value)
 
@@ -105,9 +108,12 @@ def days_between(make: Maker) -> Clause:
     if make.rng.random() < 0.4:  # close together, as most are
         shift = datetime.timedelta(days=make.rng.randint(1, 90))
         end = (datetime.date.fromisoformat(start) + shift).isoformat()
-    goal = make.say(*_BETWEEN, a=typed_date(make, start), b=typed_date(make, end))
+    first, last = typed_date(make, start), typed_date(make, end)
+    goal = make.say(*_BETWEEN, a=first, b=last)
+    read = in_digits(a=(first, start), b=(last, end))
+    why = "; ".join(each for each in (read, f"from {start} to {end}") if each)
     days = (datetime.date.fromisoformat(end) - datetime.date.fromisoformat(start)).days
-    call = Action("days_between", {"start": start, "end": end})
+    call = Action("days_between", {"start": start, "end": end}, because=lambda seen: why)
     return Clause(goal, (call,), Expected(answer=str(days)), value=str(days))
 
 
@@ -146,9 +152,12 @@ _WEEKDAYS = (
 
 def weekday(make: Maker) -> Clause:
     date = make.words.date()
-    goal = make.say(*_WEEKDAYS, d=typed_date(make, date))
+    day = typed_date(make, date)
+    goal = make.say(*_WEEKDAYS, d=day)
     value = datetime.date.fromisoformat(date).strftime("%A")
-    return Clause(goal, (Action("weekday_of", {"date": date}),), Expected(answer=value), value=value)
+    read = in_digits(day=(day, date))
+    call = Action("weekday_of", {"date": date}, because=lambda seen: read)
+    return Clause(goal, (call,), Expected(answer=value), value=value)
 
 
 _WEEKDAYS_AFTER = (
@@ -178,12 +187,14 @@ _WEEKDAYS_AFTER = (
 def weekday_after(make: Maker) -> Clause:
     """Two steps: a date some days later, and its weekday."""
     date, days = make.words.date(), make.rng.randint(2, 200)
-    goal = make.say(*_WEEKDAYS_AFTER, n=typed(make, days), d=typed_date(make, date))
+    number, written = typed(make, days), typed_date(make, date)
+    goal = make.say(*_WEEKDAYS_AFTER, n=number, d=written)
+    read = in_digits(day=(written, date), days=(number, days))
     day = datetime.date.fromisoformat(date) + datetime.timedelta(days=days)
     return Clause(
         goal[0].upper() + goal[1:],
         (
-            Action("add_days", {"date": date, "days": days}),
+            Action("add_days", {"date": date, "days": days}, because=lambda seen: read),
             Action("weekday_of", lambda seen: {"date": seen[-1]}),
         ),
         Expected(answer=day.strftime("%A")),

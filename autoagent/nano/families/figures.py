@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from autoagent.evals.task import Expected
 from autoagent.nano.families import dates
 from autoagent.nano.families.base import Action, Clause, Kind, Maker
 from autoagent.nano.families.contents import as_kind
-from autoagent.nano.families.numbers import typed
+from autoagent.nano.families.numbers import in_digits, typed
 from autoagent.tools.calculator import calculate
 from autoagent.tools.convert import convert_units
 
@@ -224,28 +225,65 @@ _VERBS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+# What the expert calls an expression, before it names the numbers in their order there.
+
+_CALLED = {
+    "{a} + {b}": "add",
+    "{a} - {b}": "subtract",
+    "{a} * {b}": "multiply",
+    "{a} / {b}": "divide",
+    "{a} * {b} / 100": "percent",
+    "{a} / 2": "half",
+    "{a} / 3": "a third",
+    "{a} / 4": "a quarter",
+    "{a} / 10": "a tenth",
+    "{a} * 3 / 4": "three quarters",
+    "{a} * 2": "twice",
+    "{a} * 3": "three times",
+    "{a} * {a}": "square",
+    "sqrt({a})": "root",
+    "max({a}, {b})": "larger",
+    "min({a}, {b})": "smaller",
+    "({a} + {b}) / 2": "mean of 2",
+    "({a} + {b} + {c}) / 3": "mean of 3",
+    "{a} + {b} + {c}": "add",
+    "{a} + {b} - {c}": "add, subtract",
+    "{a} - {b} - {c}": "subtract",
+    "{a} * {b} + {c}": "multiply, add",
+    "{a} * {b} - {c}": "multiply, subtract",
+    "{a} / {b} + {c}": "divide, add",
+    "({a} + {b}) * {c}": "add, multiply",
+    "({a} + {b}) / {c}": "add, divide",
+    "({a} - {b}) * {c}": "subtract, multiply",
+    "({a} - {b}) / {c}": "subtract, divide",
+}
+
+
 def arithmetic(make: Maker) -> Clause:
     return calculation(*sum_in_words(make))
 
 
-def sum_in_words(make: Maker) -> tuple[str, str]:
-    """A request for a figure, and the expression it means."""
+def sum_in_words(make: Maker) -> tuple[str, str, str]:
+    """A request for a figure, the expression it means, and how that is read out of it."""
     kind = make.rng.random()
     if kind < 0.4:
         expression = _expression(make)
         as_typed = _as_typed(make, expression)
         kept = as_typed if "x" not in as_typed else expression
-        return make.say(*_SUMS, e=as_typed), kept
+        return make.say(*_SUMS, e=as_typed), kept, ""
     numbers = {name: number(make) for name in "abc"}
     spoken = {name: typed(make, number) for name, number in numbers.items()}
     if kind < 0.75:
         said, expression = make.rng.choice(_NAMED)
         words = make.phrase(said, **spoken)
         goal = make.say(*_SPOKEN, s=words)
-        return goal[0].upper() + goal[1:], expression.format(**numbers)
-    expression, patterns = make.rng.choice(_VERBS)
-    goal = make.say(*patterns, **spoken)
-    return goal[0].upper() + goal[1:], expression.format(**numbers)
+    else:
+        expression, patterns = make.rng.choice(_VERBS)
+        goal = make.say(*patterns, **spoken)
+    letters = dict.fromkeys(re.findall(r"{(\w)}", expression))
+    read = [in_digits(a=(spoken[each], numbers[each])) or str(numbers[each]) for each in letters]
+    why = f"{_CALLED[expression]}: {', '.join(read)}"
+    return goal[0].upper() + goal[1:], expression.format(**numbers), why
 
 
 def number(make: Maker) -> float:
@@ -320,17 +358,15 @@ _CONVERSIONS = (
 
 
 def units(make: Maker) -> Clause:
-    goal, arguments = units_in_words(make)
-    value = figure_of("convert_units", arguments)
-    return Clause(goal, (Action("convert_units", arguments),), Expected(answer=value), value=value)
-
-
-def units_in_words(make: Maker) -> tuple[str, dict[str, object]]:
-    """A request to convert a value, and the arguments that do it."""
-    value = number(make)
+    amount = number(make)
+    said = typed(make, amount)
     source, target = make.rng.choice(_UNITS)
-    goal = make.say(*_CONVERSIONS, v=typed(make, value), s=source, t=target)
-    return goal[0].upper() + goal[1:], {"value": value, "source": source, "target": target}
+    goal = make.say(*_CONVERSIONS, v=said, s=source, t=target)
+    arguments = {"value": amount, "source": source, "target": target}
+    value = figure_of("convert_units", arguments)
+    read = in_digits(value=(said, amount))
+    convert = Action("convert_units", arguments, because=lambda seen: read)
+    return Clause(goal[0].upper() + goal[1:], (convert,), Expected(answer=value), value=value)
 
 
 FAMILIES: dict[str, Kind] = {

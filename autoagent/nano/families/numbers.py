@@ -55,6 +55,16 @@ def typed(make: Maker, number: float, share: float = 0.15) -> str:
     return str(number)
 
 
+def in_digits(**typed_as: tuple[str, object]) -> str:
+    """What stands otherwise in a goal than in a call: ``"forty-two = 42"``; empty where nothing does.
+
+    Args:
+        typed_as: How each value stands in the goal, and in the call.
+    """
+    pairs = dict.fromkeys(typed_as.values())
+    return ", ".join(f"{text} = {value}" for text, value in pairs if text != str(value))
+
+
 def typed_date(make: Maker, date: str, share: float = 0.15) -> str:
     """A date as it stands in a goal, sometimes with the month by name; tools take it as year-month-day."""
     if make.rng.random() >= share:

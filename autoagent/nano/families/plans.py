@@ -187,6 +187,15 @@ _RECKONED: dict[str, tuple[str, ...]] = {
 }
 
 
+_CALLED = {
+    "{f} * {n}": "multiply",
+    "{f} + {n}": "add",
+    "{f} - {n}": "subtract",
+    "{f} / {n}": "divide",
+    "{f} * {n} / 100": "percent",
+}
+
+
 def reckon_with_result(make: Maker) -> Episode:
     """A custom tool tells a figure, which is then reckoned with."""
     made, rng = invent_look_up(make), make.rng
@@ -199,7 +208,12 @@ def reckon_with_result(make: Maker) -> Episode:
     goal = _cut(make, made.goal) + rng.choice(make.on_side(_LINKS)) + tail
     call = replace(made.call, part=made.goal)
     result = str(calculate.function(expression=shape.format(f=figure, n=n)))
-    reckon = Action("calculate", lambda seen: {"expression": shape.format(f=seen[-1], n=n)}, part=tail)
+    reckon = Action(
+        "calculate",
+        lambda seen: {"expression": shape.format(f=seen[-1], n=n)},
+        because=lambda seen: f"{_CALLED[shape]}: {seen[-1]}, {n}",
+        part=tail,
+    )
     return make.whole(Clause(goal, (call, reckon), Expected(answer=result), value=result, tools=(spec,)))
 
 

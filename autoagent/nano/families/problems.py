@@ -8,7 +8,7 @@ from autoagent.nano.families.base import Clause, Kind, Maker
 from autoagent.nano.families.contents import as_kind
 from autoagent.nano.families.figures import calculation
 from autoagent.nano.families.long_stories import LONG_STORIES
-from autoagent.nano.families.numbers import typed
+from autoagent.nano.families.numbers import in_digits, typed
 from autoagent.nano.families.stories import STORIES, Story
 from autoagent.tools.calculator import number_text
 
@@ -40,7 +40,9 @@ def problem(make: Maker) -> Clause:
     )
     digits = {name: number_text(number) for name, number in numbers.items()}
     words = goal[0].upper() + goal[1:]
-    return calculation(words, story.expression.format(**digits), story.why.format(**digits))
+    read = in_digits(**{name: (said[name], digits[name]) for name in said})
+    why = "; ".join(each for each in (read, story.why.format(**digits)) if each)
+    return calculation(words, story.expression.format(**digits), why)
 
 
 def _numbers(make: Maker, story: Story) -> dict[str, float]:

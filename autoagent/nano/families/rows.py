@@ -187,11 +187,14 @@ def partial(make: Maker) -> Clause:
     added = " + ".join(bracketed(cell) for cell in cells)
     mean = rng.random() < 0.35
     expression = f"({added}) / {len(cells)}" if mean else added
+    listed = ", ".join(
+        f"{f'{number} ' if mean else ''}{name}: {cell}" for number, cell in enumerate(cells, 1)
+    )
+    found_out = f"{'mean' if mean else 'sum'}: {listed}"
     words = make.phrase("[mean|average]" if mean else "[total|sum]")
     goal = make.say(*of_table(_PARTIAL), f=words, c=name, g=data.group, v=group, k=data.key, p=data.path)
     select = {"path": data.path, "column": data.group, "value": group}
-    listed = ", ".join(cells)
-    take = Action("calculate", {"expression": expression}, because=lambda seen: f"{name}: {listed}")
+    take = Action("calculate", {"expression": expression}, because=lambda seen: found_out)
     value = str(calculate.function(expression))
     return Clause(goal, (Action("select_rows", select), take), Expected(answer=value), value=value)
 

@@ -58,9 +58,11 @@ class Table:
         place = self.header.index(column)
         return [row[place] for row in self.rows]
 
-    def pairs(self, row: Sequence[str]) -> str:
-        """A row with its headings, as evidence."""
-        return ", ".join(f"{name}: {cell}" for name, cell in zip(self.header, row, strict=True))
+    def pairs(self, row: Sequence[str], wanted: str) -> str:
+        """A row with its headings, then the column that is wanted once more, as evidence."""
+        cells = dict(zip(self.header, row, strict=True))
+        listed = ", ".join(f"{name}: {cell}" for name, cell in cells.items())
+        return f"{listed}; {wanted}: {cells[wanted]}"
 
     def content(self, rows: Sequence[Sequence[str]] | None = None) -> str:
         text = io.StringIO()

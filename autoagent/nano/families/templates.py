@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from autoagent.nano.families import contents
-from autoagent.nano.families.base import Action, Clause, Kind, Maker
+from autoagent.nano.families.base import Action, Clause, Kind, Maker, Seen
 from autoagent.nano.families.contents import as_kind, does, named
 
 _LETTERS = (
@@ -60,6 +62,10 @@ _FILL_FROM = (
 )
 
 
+def _says(text: str) -> Callable[[Seen], str]:
+    return lambda seen: text
+
+
 def fill_template(make: Maker) -> Clause:
     """Placeholders replaced one by one, by values that the goal gives or another file holds."""
     w, rng = make.words, make.rng
@@ -96,8 +102,8 @@ def fill_template(make: Maker) -> Clause:
         rng.shuffle(given)
         words = make.say(*_FILL, p=named(make, path), facts=rng.choice((", ", " and ")).join(given))
     steps += [
-        Action("replace_all", {"path": path, "old": mark, "new": value})
-        for mark, value in zip(marks, values, strict=True)
+        Action("replace_all", {"path": path, "old": mark, "new": value}, because=_says(f"{key}: {value}"))
+        for key, mark, value in zip(keys, marks, values, strict=True)
     ]
     return does(words, *steps, files={path: filled})
 
