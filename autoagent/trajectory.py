@@ -16,6 +16,7 @@ Ending = Literal[
 StepKind = Literal["plan", "act", "compaction"]
 
 
+LATEST = 1e11  # seconds since the epoch that a run may begin at: the year 5138, which all clocks can show
 MODELS = "models"  # in the settings of a run: versions that took over, by the step they began with
 
 
@@ -189,7 +190,7 @@ class Trajectory(Data):
     ending: Ending | None = None
     verdict: Verdict = Verdict()
     seed: int = 0
-    started: float = 0.0  # seconds since the epoch
+    started: float = Field(default=0.0, ge=0, le=LATEST)  # seconds since the epoch
     seconds: float = 0.0
     tools: tuple[str, ...] = ()  # names shown to the model, in the order shown
     error: str = ""  # traceback of the fault behind ending "error"

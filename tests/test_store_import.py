@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from autoagent.errors import UsageError
 from autoagent.store import Store
+from autoagent.store.atif_import import from_atif
+from autoagent.store.export import atif
 from autoagent.store.portable import import_run, packed_run, unpacked_run
 from autoagent.store.upkeep import check, sweep
 
@@ -92,3 +95,32 @@ def test_a_sound_import_is_sound_here_and_its_files_stay(store: Store, exported:
     assert store.snapshots.read(store.snapshots_of(done.run_id)[0], "a.txt") == b"one"
     assert list(check(store)) == []
     assert not list((store.home / "locks").iterdir())
+
+
+@pytest.mark.parametrize("moment", [1e300, 1e12, -1.0, float("nan")])
+def test_a_moment_no_clock_can_show_is_refused(exported: dict[str, Any], moment: float) -> None:
+    exported["trajectory"]["started"] = moment
+    with pytest.raises(UsageError, match=r"no exported run: trajectory.started: input should be .* than"):
+        unpacked_run(exported)
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300, float("nan")])
+def test_steps_may_claim_to_have_taken_anything(
+    store: Store, exported: dict[str, Any], seconds: float
+) -> None:
+    reply = {"text": "one"}
+    exported["trajectory"]["steps"] = [
+        {"index": index, "kind": "act", "reply": reply, "seconds": seconds} for index in (0, 1)
+    ]
+    done = import_run(store, unpacked_run(exported))
+    stamps = [step["timestamp"] for step in atif(store, done.run_id, {})["steps"]]
+    assert len(stamps) >= 2
+    assert all(datetime.datetime.fromisoformat(each) for each in stamps)
+
+
+def test_a_run_of_another_program_may_have_begun_before_there_were_such_clocks(store: Store) -> None:
+    steps = [{"step_id": 1, "source": "user", "message": "go", "timestamp": "1903-02-01T00:00:00Z"}]
+    agent = {"name": "other", "version": "1"}
+    document = {"schema_version": "ATIF-v1.7", "session_id": "s", "agent": agent, "steps": steps}
+    done = import_run(store, from_atif(document))
+    assert store.load(done.run_id).started == 0

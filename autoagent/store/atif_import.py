@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from autoagent.errors import UsageError
 from autoagent.store.portable import Portable, Spoken
 from autoagent.trajectory import (
+    LATEST,
     Counts,
     Ending,
     Message,
@@ -108,7 +109,8 @@ def _text(content: Any) -> str:
 
 
 def _time(stamp: str | None) -> float:
-    return datetime.datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
+    moment = datetime.datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
+    return min(max(moment, 0.0), LATEST)
 
 
 def _one_of(choices: Any, value: Any, default: str) -> Any:

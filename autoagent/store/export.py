@@ -11,7 +11,7 @@ from typing import Any
 from autoagent.errors import UsageError
 from autoagent.store import conversation
 from autoagent.store.runs import Store
-from autoagent.trajectory import Message, Observation, Step, TokenTrace, Trajectory
+from autoagent.trajectory import LATEST, Message, Observation, Step, TokenTrace, Trajectory
 
 ATIF = "ATIF-v1.7"
 Schemas = Mapping[str, dict[str, Any]]  # of tools, by name, in the shape of OpenAI's function calling
@@ -156,7 +156,10 @@ def _contexts(steps: Sequence[Step]) -> dict[int, tuple[int, ...]]:
 
 
 def _timestamp(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="milliseconds")
+    moment = (
+        at if 0 <= at <= LATEST else 0.0
+    )  # steps of a run from elsewhere may claim to have taken anything
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def chats(store: Store, run_id: str, schemas: Schemas) -> list[dict[str, Any]]:
