@@ -219,7 +219,9 @@ def test_another_run_of_the_same_id_gets_a_new_one(store: Store, run_id: str) ->
     [
         ({"format": "other"}, "its format is 'other'"),
         ({"surprise": 1}, "surprise"),
-        ({"snapshots": {"0": "ab"}}, "content ab is missing"),
+        ({"snapshots": {"0": "ab" * 32}}, "content abababababab is missing"),
+        ({"snapshots": {"0": "ea6\nb"}}, "snapshots.0: string should match pattern"),
+        ({"contents": {"ea6\nb": ""}}, r"contents.ea6 b.*: string should match pattern"),
     ],
 )
 def test_what_is_no_exported_run_says_so(

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -29,6 +29,7 @@ from autoagent.store.runs import Store
 from autoagent.trajectory import Data, Message, Trajectory, Verdict
 
 FORMAT = "autoagent-run-1"
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
 
 
 class Spoken(Data):
@@ -51,8 +52,8 @@ class Portable(Data):
     suite: str = ""
     tags: tuple[str, ...] = ()
     replayable: bool = True
-    snapshots: dict[int, str] = Field(default_factory=dict)  # ids by step
-    contents: dict[str, str] = Field(default_factory=dict)  # of the snapshots, by hash, base64
+    snapshots: dict[int, Hash] = Field(default_factory=dict)  # ids by step
+    contents: dict[Hash, str] = Field(default_factory=dict)  # of the snapshots, base64
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _checked(run: Portable) -> list[bytes]:
     Raises:
         UsageError: something in it is damaged or missing.
     """
-    nothing = f"run {run.trajectory.run_id[:40]} cannot be imported"
+    nothing = f"run {' '.join(run.trajectory.run_id.split())[:40]} cannot be imported"
     decoded: dict[str, bytes] = {}
     for digest, content in run.contents.items():
         try:
