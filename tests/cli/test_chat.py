@@ -121,6 +121,11 @@ class Terminal:
         self.running.close()
         return self.running.exitstatus or 0
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the window another size, as one does with the mouse."""
+        self._screen.resize(rows, columns)
+        self.running.setwinsize(rows, columns)
+
     def hang_up(self) -> int:
         """Close the terminal, as its window is closed; the exit code."""
         self.running.ptyproc.fileobj.close()
@@ -395,6 +400,26 @@ def test_other_terminals(terminal: Begin, columns: int, environment: dict[str, s
     assert chat.leave() == Exit.OK
     if environment:
         assert not re.search(rb"\x1b\[[0-9;]*[34]\dm", raw.content)
+
+
+def test_a_window_may_change_its_size(terminal: Begin) -> None:
+    chat = terminal(script=WAITS)
+    chat.ready()
+    chat.type("wait a little while, it is")
+    chat.seen("it is")
+    chat.resize(50, 16)
+    chat.type(" no hurry\r")
+    chat.seen("waited")
+    chat.resize(110, 30)
+    chat.seen("answer   all done")
+    chat.ready(2)
+    assert re.search(r"forced · 1 sampled · \d", chat.shown), "nothing was written for 110 columns"
+    chat.at_the_bottom(r"scripted · window \d+/4,096")
+    chat.resize(44, 12)
+    chat.at_the_bottom(r"scripted · window \d+/4,096")
+    chat.enter("/runs")
+    chat.seen("finished")
+    assert chat.leave() == Exit.OK
 
 
 def test_the_prompt_is_imported_by_nothing_but_a_chat_on_a_terminal(home: Path) -> None:
