@@ -123,7 +123,7 @@ def _builtin(seed: int, at_least: int) -> Suite:
 def _with_noise(circle: Circle, folder: Path) -> Path:
     """A copy of the embedded model with as much noise in its matrices as leaves it success ``IN_REACH``."""
     options = circle.options
-    low, high, noise = 0.0, 1.0, options.noise or 0.2
+    low, high, noise = 0.0, 0.5, options.noise or 0.2  # with more, runs babble until their budget ends them
     for _ in range(1 if options.noise else 8):
         spoil_weights(Path(Versions(folder).resolve(EMBEDDED)), folder, noise, options.seed)
         circle.noise = noise
