@@ -96,7 +96,13 @@ class Loop:
     def __post_init__(self) -> None:
         own = {"plan": self._revise, "find_tools": self._find}
         services = {**self.context.services, **own}
-        self.context = replace(self.context, services=services, guard=self.guard, hides=self.policy.hides)
+        self.context = replace(
+            self.context,
+            services=services,
+            guard=self.guard,
+            hides=self.policy.hides,
+            left=lambda: self.actor.deadline.left,
+        )
         self.actor = Actor(
             self.tools,
             self.context,

@@ -13,6 +13,7 @@ import pytest
 from autoagent import Agent, events, tool
 from autoagent.config import Limits
 from autoagent.models.scripted import ScriptedModel
+from autoagent.security import Sandbox
 from autoagent.store import Store
 from autoagent.tools import Context, Tool
 from autoagent.trajectory import Trajectory
@@ -159,3 +160,19 @@ def test_a_service_says_what_a_call_would_do(begin: Begin) -> None:
     heard = list(begin(study, services={"school": School()}, approve=approve))
     assert asked == ["reads all about tea"]
     assert [event.stage for event in heard if isinstance(event, events.Progress)] == ["reading"]
+
+
+def test_what_a_program_wrote_is_kept_when_the_time_of_the_run_is_up(tmp_path: Path) -> None:
+    slow = call("run_shell", command="echo started; sleep 30")
+    agent = Agent(
+        model=ScriptedModel([["run it"], slow, FINISH]),
+        workspace=tmp_path / "w",
+        home=tmp_path / "h",
+        memory=False,
+        sandbox=Sandbox(unsafe=True),
+        limits=Limits(timeout=2),
+        approve=lambda request: True,
+    )
+    (seen,) = agent.run("Run it").trajectory.steps[1].observations
+    assert seen.content.startswith("Error: started\nStopped: it took longer than 1.")
+    assert seen.content.endswith(" s; the run's time is nearly up.")

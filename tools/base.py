@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,6 +50,7 @@ class Context:
     heard: Callable[[Progress], None] = _unheard  # who is told of what is reported
     guard: Guard | None = None  # what came from outside so far
     hides: Callable[[str, str], bool] = _nothing  # whether a tool, by its name, may not come upon a file
+    left: Callable[[], float] = lambda: math.inf  # seconds until the run has to be over
 
     @property
     def tainted(self) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterable
 
 from autoagent.errors import ToolError
-from autoagent.security import Outcome, Sandbox
+from autoagent.security import Outcome, Sandbox, SandboxLimits
 from autoagent.tools.base import Context, Tool, tool
 
+_TO_TELL = 0.5  # seconds before the end of the run at which a program is stopped, so that what it wrote is kept
 _LONGEST = 100_000  # bytes of a command; the system takes a little more in one argument
 
 
@@ -36,14 +39,18 @@ def _run(interpreter: list[str], text: str, ctx: Context) -> str:
         raise ToolError("a program's text cannot contain a NUL character")
     if len(os.fsencode(text.encode("utf-8", "replace"))) > _LONGEST:
         raise ToolError("the text is too long to run at once; write it to a file and run that")
-    outcome = ctx.sandbox.run([*interpreter, text], ctx.workspace)
+    left = ctx.left() - _TO_TELL
+    outcome = ctx.sandbox.run([*interpreter, text], ctx.workspace, seconds=max(round(left, 1), 0.1))
     if outcome.reached:
         ctx.from_outside(", ".join(outcome.reached))
-    return _told(outcome)
+    return _told(outcome, ctx.sandbox.limits, rushed=left < ctx.sandbox.limits.seconds)
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: Outcome, limits: SandboxLimits, *, rushed: bool) -> str:
     """What the model is told: the output, and how it ended where that was not well.
+
+    Args:
+        rushed: Whether the run had less time left than a program may take.
 
     Raises:
         ToolError: it failed or was stopped; the message holds the output, too.
@@ -51,11 +58,27 @@ def _told(outcome: Outcome) -> str:
     refused = [f"Connection refused by the sandbox: {why}." for why in outcome.refused]
     output = "\n".join([outcome.output.rstrip("\n"), *refused]).lstrip("\n" if refused else "")
     if outcome.stopped:
-        raise ToolError(f"{output}\nStopped: {outcome.stopped}.".lstrip("\n"))
+        why = "; the run's time is nearly up" if rushed and "longer than" in outcome.stopped else ""
+        raise ToolError(f"{output}\nStopped: {outcome.stopped}{why}.".lstrip("\n"))
     if outcome.code:
         how = f"signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
-        raise ToolError(f"{output}\nEnded with {how}.".lstrip("\n"))
+        limit = _limit_met(outcome, limits)
+        raise ToolError(f"{output}\nEnded with {how}.{limit and f' {limit}'}".lstrip("\n"))
     return output or "It ran without output."
+
+
+def _limit_met(outcome: Outcome, limits: SandboxLimits) -> str:
+    """The limit that a program seems to have met, which only says so in its own words; "" for none."""
+    said = outcome.output[-2000:]
+    if outcome.code == 128 + getattr(signal, "SIGXFSZ", 25) or re.search("File too large|File size limit exceeded", said):
+        return f"A file written here may have at most {limits.file_size / 2**20:.4g} MiB."
+    if re.search("MemoryError|[Cc]annot allocate memory|std::bad_alloc|out of memory", said):
+        return f"Programs here may use at most {limits.memory / 2**20:.4g} MiB of memory."
+    if "No space left on device" in said:
+        return f"/tmp here is in memory, of at most {limits.memory / 2**20:.4g} MiB; files go into the workspace."
+    if re.search("fork: retry|can't start new thread|Resource temporarily unavailable", said):
+        return f"There may be at most {limits.processes} processes and threads here."
+    return ""
 
 
 TOOLS = [run_shell, run_python]

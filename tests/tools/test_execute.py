@@ -52,6 +52,24 @@ def test_a_failure_holds_the_output_and_how_it_ended(run: Run) -> None:
         run("run_shell", "kill -9 $$")
 
 
+@pytest.mark.parametrize(
+    ("code", "limits", "says"),
+    [
+        ("x = bytearray(900 * 2**20)", {"memory": 300 * 2**20}, "Programs here .* 300 MiB of memory."),
+        ("open('x', 'wb').write(b'0' * 10**7)", {"file_size": 2**20}, "A file written here .* 1 MiB."),
+        ("import subprocess; subprocess.run('head -c 400000000 /dev/zero > /tmp/x', shell=True, check=True)",
+         {"memory": 200 * 2**20}, "/tmp here is in memory, of at most 200 MiB"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_was_met_is_told(root: Path, code: str, limits: dict[str, int], says: str) -> None:
+    sandbox = Sandbox(only="bubblewrap", limits=SandboxLimits(**limits))  # type: ignore[arg-type]
+    if sandbox.blocked:
+        pytest.skip(sandbox.blocked)
+    tools, context = Toolbox(builtin_tools()), Context(Workspace.at(root), sandbox=sandbox)
+    with pytest.raises(ToolError, match=rf"Ended with .*\. {says}"):
+        tools["run_python"]({"code": code}, context)
+
+
 @pytest.mark.parametrize("text", ["", " \n", "echo \0", "echo " + "x" * 200_000, "echo \ud800"])
 def test_odd_texts_are_refused_or_run(run: Run, text: str) -> None:
     for tool in CONFINED:
