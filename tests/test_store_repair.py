@@ -181,3 +181,15 @@ def test_what_cannot_be_read_at_all_is_left_for_a_backup(store: Store) -> None:
     with pytest.raises(StoreError, match="nothing in it can be read"):
         repair(store)
     assert store.path.read_bytes() == b"no database" * 1000
+
+
+def test_of_a_file_that_was_cut_off_what_is_left_is_read(store: Store) -> None:
+    runs = [a_run(store, f"goal {number}") for number in range(12)]
+    change(store)
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole[: -3 * 4096])
+    assert list(check(store))
+    (done, *_) = repair(store)
+    assert "what could be read is in a new one" in done
+    assert not any("runs.db is damaged" in problem.what for problem in check(store))
+    assert {run.run_id for run in store.runs()} == {*runs}  # their last observations were at the end of it

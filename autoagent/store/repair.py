@@ -117,6 +117,7 @@ def _copied(damaged: Path, new: Database) -> dict[str, int]:
     with new.writing() as write:
         write.run("PRAGMA defer_foreign_keys = ON")
         with closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)) as old:
+            old.execute("PRAGMA writable_schema = ON")  # a file that was cut off is read as far as it goes
             counts = {}
             for table in _TABLES:
                 columns, keys = _columns(old, table)
