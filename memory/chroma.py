@@ -15,7 +15,7 @@ from autoagent.memory.embedder import Embedder, Vectors
 from autoagent.memory.places import Place
 from autoagent.memory.protocol import Entry
 from autoagent.memory.ranking import Shelf
-from autoagent.memory.shelved import ShelvedMemory
+from autoagent.memory.shelved import ROOM, ShelvedMemory
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BATCH = 1_000  # entries in one write; Chroma takes about 5,000
 PAGE = 10_000  # entries in one read of all; more than 32,766 is more than SQLite can ask for
 PREFIX = "memory-"
+ANEW = "-anew"  # ends the name of a memory while it is written anew
 FORMAT = 1  # of the saved word index; another number, and it is made anew
 # Wider than Chroma's default search, which misses neighbours: of 200 recalls among 2,400 random texts
 # 31 differed from an exact search; with this none, in the same time.
@@ -47,6 +48,7 @@ class ChromaMemory(ShelvedMemory):
         self._place = place
         self._client: Client | None = None
         self._open = self._changed = False
+        self._erased = 0  # entries whose vectors the index still holds, as far as we know
         try:
             with self._told():
                 self._client = place.open()
@@ -61,7 +63,7 @@ class ChromaMemory(ShelvedMemory):
         """Save the word index, close Chroma, then let other processes in; closing twice is harmless."""
         with self._guard:
             if self._open and self._changed:
-                self._place.save(self._shelf.packed() | {"format": _format(self._embedder)})
+                self._place.save(self._shelf.packed() | self._noted())
             self._place.close(self._client)
             self._client, self._open = None, False
 
@@ -97,6 +99,26 @@ class ChromaMemory(ShelvedMemory):
         for start in range(0, len(ids), BATCH):
             self._collection.delete(ids=list(ids[start : start + BATCH]))
 
+    def _let_go(self, ids: list[str]) -> None:
+        super()._let_go(ids)
+        self._erased += len(ids)
+        if self._erased >= max(ROOM, len(self._shelf)) and not self._place.shared:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Write all anew: the index marks what is erased and keeps its vectors, so it would grow for ever."""
+        assert self._client is not None
+        old, name, ids = self._collection, self._collection.name, self._shelf.chosen()
+        fresh = self._client.create_collection(
+            name + ANEW, configuration={"hnsw": INDEX}, embedding_function=None
+        )
+        for start in range(0, len(ids), BATCH):
+            kept = old.get(ids=ids[start : start + BATCH], include=["documents", "metadatas", "embeddings"])
+            fresh.upsert(kept["ids"], kept["embeddings"], kept["metadatas"], kept["documents"])
+        self._client.delete_collection(name)
+        fresh.modify(name=name)
+        self._collection, self._erased = fresh, 0
+
     def _read(self, ids: Sequence[str]) -> Mapping[str, Entry]:
         kept: dict[str, Entry] = {}
         for start in range(0, len(ids), BATCH):
@@ -117,7 +139,7 @@ class ChromaMemory(ShelvedMemory):
     def _own_collection(self, client: Client, take_over: bool) -> Collection:
         """Return our embedder's collection, which is the only one, or becomes it."""
         name = PREFIX + self._embedder.name
-        listed = [each.name for each in client.list_collections() if each.name.startswith(PREFIX)]
+        listed = _finished(client, [each.name for each in client.list_collections()], name)
         others = [client.get_collection(each, embedding_function=None) for each in listed if each != name]
         foreign = [other for other in others if other.count()]
         if foreign and not take_over:
@@ -135,6 +157,12 @@ class ChromaMemory(ShelvedMemory):
             self._will_change()
         return mine
 
+    def _noted(self) -> dict[str, Any]:
+        """What is saved beside the word index."""
+        import numpy as np
+
+        return {"format": _format(self._embedder), "erased": np.array(self._erased)}
+
     def _restore(self) -> None:
         """Fill the shelf: from what was saved if that is still all there is, else from the texts."""
         saved = self._place.load()
@@ -142,6 +170,7 @@ class ChromaMemory(ShelvedMemory):
             shelf = Shelf.unpacked(saved)
             if len(shelf) == self._collection.count():
                 self._shelf = shelf
+                self._erased = int(saved.get("erased", 0))
                 return
         self._shelf, self._changed = Shelf(), True
         for entry in sorted((e for page in _pages(self._collection) for e in page), key=lambda e: e.age):
@@ -176,6 +205,18 @@ class ChromaMemory(ShelvedMemory):
                 advice = "look whether the server runs"
             where = f"Long-term memory in {self._place.name}"
             raise StoreError(f"{where} cannot be used: {what}; {advice}.") from error
+
+
+def _finished(client: Client, listed: Sequence[str], name: str) -> list[str]:
+    """The names of memories; one that was being written anew under this name is completed or dropped."""
+    if name + ANEW in listed:
+        if name in listed:
+            client.delete_collection(name + ANEW)
+        else:  # all of it had been written
+            client.get_collection(name + ANEW, embedding_function=None).modify(name=name)
+        listed = [*listed, name]
+    found = dict.fromkeys(each for each in listed if each.startswith(PREFIX))
+    return [each for each in found if not each.endswith(ANEW)]
 
 
 def _format(embedder: Embedder) -> Any:

@@ -80,6 +80,11 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def dropped(self) -> int:
+        """How many entries were removed whose rows are still there."""
+        return len(self._ids) - len(self._rows)
+
     def put(self, entry: Entry) -> None:
         """Take in an entry, newer than all others."""
         self._rows[entry.id] = self.lexical.add(entry.text)
@@ -128,11 +133,16 @@ class Shelf:
 
     def packed(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything as arrays for ``unpacked``."""
-        alive = self.lexical.alive()
-        about = {"last_age": self.last_age, "groups": list(self._groups), "ids": self.chosen()}
-        groups = np.array(self._group_of, dtype=np.uint32)[alive]
+        living = np.array(self._group_of, dtype=np.uint32)[self.lexical.alive()]
+        used, groups = np.unique(living, return_inverse=True)
+        named = list(self._groups)
+        about = {
+            "last_age": self.last_age,
+            "groups": [named[number] for number in used.tolist()],
+            "ids": self.chosen(),
+        }
         described = np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8)
-        return {**self.lexical.packed(), "group_of": groups, "about": described}
+        return {**self.lexical.packed(), "group_of": groups.astype(np.uint32), "about": described}
 
     @classmethod
     def unpacked(cls, packed: Mapping[str, npt.NDArray[Any]]) -> Shelf:

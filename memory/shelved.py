@@ -13,6 +13,8 @@ from autoagent.memory.fit import shares
 from autoagent.memory.protocol import Chunk, Entry, Recalled
 from autoagent.memory.ranking import Shelf, clean, depth, identify, known
 
+ROOM = 1_000  # removed entries that are always put up with; more of them than there are others are not
+
 
 class ShelvedMemory(ABC):
     """A ``Memory`` around a ``Shelf``; a subclass says where texts and vectors lie."""
@@ -133,6 +135,8 @@ class ShelvedMemory(ABC):
             self._erase(ids)
         for id in ids:
             self._shelf.drop(id)
+        if self._shelf.dropped >= max(ROOM, len(self._shelf)):
+            self._shelf = Shelf.unpacked(self._shelf.packed())
 
     def _next_age(self) -> int:
         return max(self._shelf.last_age + 1, time.time_ns() // 1_000)
