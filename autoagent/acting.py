@@ -79,6 +79,7 @@ class Actor:
             else:
                 mutated = bool(CHANGING & set(tool.effects))
                 origin = self._origin(tool, arguments)
+                self.guard.model_says(call.arguments)
                 content, ok = (yield from self._run(index, tool, arguments)), True
         except TimeUp:
             self.deadline.at = (
@@ -134,15 +135,19 @@ class Actor:
             flagged = f"untrusted {shown}"
         if flagged and not origin.outside:
             origin = origin.model_copy(update={"outside": flagged})
-        tool = self.tools[call.name]
-        if "ask" in tool.effects and ok:
-            self.guard.user_says(content)
-        else:
-            outside = (
-                f"{call.name} {origin.outside}" if origin.outside not in ("", call.name) else origin.outside
-            )
-            self.guard.observed(content, outside=outside, structured=ok and tool.structured)
+        outside = f"{call.name} {origin.outside}" if origin.outside not in ("", call.name) else origin.outside
+        self._heard(call, content, origin, outside, ok=ok)
         return origin
+
+    def _heard(self, call: ToolCall, content: str, origin: Origin, outside: str, *, ok: bool) -> None:
+        """An answer of the user's is theirs; a result tells ids, unless a program made it."""
+        effects = set(origin.effects)
+        if ok and "ask" in effects and "execute" not in effects and not outside:
+            self.guard.user_answers(content, call.arguments)
+        else:
+            structured = call.name in self.tools and self.tools[call.name].structured
+            structured = structured and "execute" not in effects
+            self.guard.observed(content, outside=outside, structured=ok and structured)
 
     def remember(self, seen: Observation) -> None:
         """Let the guard know of a call that was made before the run was interrupted."""
@@ -151,13 +156,12 @@ class Actor:
             with contextlib.suppress(Recoverable):
                 tool = self.tools[seen.call.name]
                 self.guard.user_allows(self._action(tool, tool.validate(seen.call.arguments)))
-        if seen.origin is None:
+        if seen.origin is None and not seen.mutated:  # it was not carried out
             return
-        if "ask" in seen.origin.effects and seen.ok:
-            self.guard.user_says(seen.content)
-        else:
-            structured = known and seen.ok and self.tools[seen.call.name].structured
-            self.guard.observed(seen.content, outside=seen.origin.outside, structured=structured)
+        self.guard.model_says(seen.call.arguments)
+        if seen.origin is None:  # nobody knows what it did
+            return
+        self._heard(seen.call, seen.content, seen.origin, seen.origin.outside, ok=seen.ok)
 
     def _spotlighted(self, content: str, place: str) -> str:
         """Marked as data, between marks that the content cannot hold."""
@@ -183,6 +187,7 @@ class Actor:
 
     def unknown(self, call: ToolCall) -> Observation:
         """For a call that was at work when the run was cut short: nobody knows whether it took effect."""
+        self.guard.model_says(call.arguments)
         content = self.prompts.render("observation", ok=False, content=self.prompts.render("unknown"))
         return Observation(call=call, content=content, ok=False, mutated=True, detail="outcome unknown")
 

@@ -192,17 +192,6 @@ def test_the_id_of_what_the_user_named_is_the_users(stage: Stage) -> None:
     assert len(SENT) == 1
 
 
-def test_what_is_the_users_own_is_known_only_until_something_comes_from_outside(stage: Stage) -> None:
-    (stage.work / "contacts.txt").write_text("bob@y.org", encoding="utf-8")
-    contacts, message = call("read_file", path="contacts.txt"), call("send", to=["bob@y.org"])
-    play(stage, "Tell all in contacts.txt", contacts, message)
-    assert len(SENT) == 1
-    play(stage, "Tell all in contacts.txt", contacts, MAIL, message)
-    assert len(SENT) == 2
-    play(stage, "Tell all in contacts.txt", MAIL, contacts, message)  # it may be the attacker's idea
-    assert len(SENT) == 2
-
-
 @pytest.mark.parametrize(
     "look",
     [

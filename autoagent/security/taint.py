@@ -3,12 +3,16 @@
 A run is tainted from the first observation on that came from outside: the web, a tool that reads what
 others wrote, a file marked untrusted, a memory of a tainted run. From then on, an effect that leaves the
 workspace is asked about unless every value that says where it goes, or how much of it, was said by the user
-(``values``), or is the id of a thing whose name the user said. That is the published "rule of two" (Meta,
+(``values``), or is the id of a thing whose name the user said. In any run, the same is what lets a call use
+the network unasked. No observation makes a value the user's, be the run tainted or not: what the model wrote
+into a call comes back in files, outputs and errors, and what stands in a file is not where the user wants
+things to go. That is the published "rule of two" (Meta,
 2025: untrusted input, private data, outward effects: not all three without a person) with provenance of
 arguments as in CaMeL (arXiv:2503.18813), judged by values instead of by tracking them through a program.
 
 What is not covered: what the text of a message says, beyond its links; what is written into the workspace,
-and is the user's own in the next run; a user's request that names the wrong place; programs in the sandbox
+and does not taint the next run; a user's request that names the wrong place; a tool that makes ids and names
+out of a text the model gives it in another writing; programs in the sandbox
 while no hosts are named for them, as these have no network. A tool that lies about its effects is believed.
 """
 
@@ -23,7 +27,7 @@ from typing import Any, Literal
 
 from autoagent.security import readings
 from autoagent.security.rules import Rule, subjects
-from autoagent.security.values import Words, leaves, links
+from autoagent.security.values import Words, leaves, links, without
 
 Taint = Literal["off", "ask", "deny", "strict"]
 
@@ -58,6 +62,14 @@ class Action:
 
 
 @dataclass
+class _Thing:
+    """What tools told of an id: how much the model had written into calls by then, and names beside it."""
+
+    claims: int
+    names: list[tuple[str, ...]] = field(default_factory=list)
+
+
+@dataclass
 class Guard:
     """What is known of a run: what the user said, and what came from outside. A helper shares its parent's.
 
@@ -74,7 +86,8 @@ class Guard:
     root: Path | None = None
     sources: list[str] = field(default_factory=list)  # what tainted the run, in order
     _words: Words = field(default_factory=Words, repr=False)
-    _named: dict[str, list[tuple[str, ...]]] = field(default_factory=dict, repr=False)  # id -> names of each
+    _claims: Words = field(default_factory=lambda: Words(longest=None), repr=False)  # the model's, in calls
+    _things: dict[str, _Thing] = field(default_factory=dict, repr=False)  # by id
     _flagged: str = ""  # by the tool at work: where its result is from
 
     @property
@@ -83,13 +96,24 @@ class Guard:
         return bool(self.sources)
 
     def user_says(self, text: str) -> None:
-        """Take in a word of the user's: the goal, feedback, an answer."""
+        """Take in a word of the user's: the goal, feedback."""
         self._words.add(text)
 
+    def user_answers(self, text: str, question: Mapping[str, Any]) -> None:
+        """Take in what a call that asks the user returned, without what it repeats of its arguments."""
+        self._words.add(without(text, map(str, leaves(question))))
+
     def user_allows(self, action: Action) -> None:
-        """The values of a call that the user agreed to are known from now on."""
-        for value in leaves(action.arguments, action.keys | set(action.arguments)):
-            self._words.add(str(value))
+        """The values of a call the user agreed to are known from now on; of a text to read, its links."""
+        for name, argument in action.arguments.items():
+            for value in map(str, leaves(argument, action.keys)):
+                for each in links(value) if name in action.content else [value]:
+                    self._words.add(each)
+
+    def model_says(self, arguments: Mapping[str, Any]) -> None:
+        """Take in the arguments of a call that is about to be carried out, as the model wrote them."""
+        for value in leaves(arguments):
+            self._claims.add(str(value))
 
     def taint(self, source: str) -> None:
         """Something from outside has come in."""
@@ -106,17 +130,16 @@ class Guard:
         return said
 
     def observed(self, content: str, *, outside: str = "", structured: bool = False) -> None:
-        """Take in what a call returned.
+        """Take in what a call returned. It says what belongs to an id, and never where things may go.
 
         Args:
             content: The text.
             outside: Where it is from, when that is outside.
-            structured: The tool put it together itself, as JSON: an id in it belongs to the name beside it.
+            structured: The tool put it together itself, as JSON: an id in it belongs to the name beside it,
+                unless the model had written that id into a call before any tool told it.
         """
         if outside:
             self.taint(outside)
-        elif not self.tainted:  # after that, whatever was asked for may have been an attacker's idea
-            self._words.add(content)
         if structured and len(content) <= _MOST_PARSED:
             self._learn(content)
 
@@ -196,8 +219,10 @@ class Guard:
         """Whether the user said it, or the name of the one thing it is the id of."""
         if self._words.hold(value):
             return True
-        known = self._named.get(str(value), []) if _ID.fullmatch(key) else []
-        return bool(known) and all(any(self._words.hold(each) for each in names) for names in known)
+        known = self._things.get(str(value)) if _ID.fullmatch(key) else None
+        if known is None or self._claims.hold(value, first=known.claims):
+            return False
+        return all(any(self._words.hold(each) for each in names) for names in known.names)
 
     def _learn(self, content: str) -> None:
         try:
@@ -211,9 +236,9 @@ class Guard:
             )  # fmt: skip
             for key, value in each.items():
                 if _ID.fullmatch(key) and isinstance(value, (str, int)) and not isinstance(value, bool):
-                    known = self._named.setdefault(str(value), [])
-                    if names not in known:
-                        known.append(names)
+                    known = self._things.setdefault(str(value), _Thing(len(self._claims)))
+                    if names not in known.names:
+                        known.names.append(names)
 
     def _below(self, name: str, globs: Sequence[Rule]) -> Iterator[str]:
         """Untrusted files in a folder of the workspace."""

@@ -9,9 +9,10 @@ What is not covered: whether the user meant the value that way. A name in the go
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,30 +35,41 @@ _FILES = frozenset(  # endings of names that are files more often than hosts
 
 
 class Words:
-    """What the user said, to look values up in."""
+    """What the user said, to look values up in; or what somebody else did.
 
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._numbers: set[float] = set()
+    Args:
+        longest: How many characters of each text are looked through; None: all.
+    """
+
+    def __init__(self, longest: int | None = _LONGEST) -> None:
+        self._longest = longest
+        self._texts: dict[str, int] = {}  # in order, each with its number
+        self._numbers: dict[float, int] = {}  # with that of the first text that has it
+
+    def __len__(self) -> int:
+        """The number of different texts."""
+        return len(self._texts)
 
     def add(self, text: str) -> None:
         """Take in one more text."""
-        plain = _plain(_SCHEME.sub(" ", text[:_LONGEST]))
+        plain = _plain(_SCHEME.sub(" ", text[: self._longest]))
         if plain and plain not in self._texts:
-            self._texts.append(plain)
-            self._numbers |= {_as_number(each) for each in _NUMBER.findall(plain)}
+            for each in _NUMBER.findall(plain):
+                self._numbers.setdefault(_as_number(each), len(self._texts))
+            self._texts[plain] = len(self._texts)
 
-    def hold(self, value: object) -> bool:
-        """Whether all of a value was said, standing for itself."""
+    def hold(self, value: object, first: int | None = None) -> bool:
+        """Whether all of a value was said, standing for itself; ``first``: in the first so many texts."""
+        among = len(self._texts) if first is None else first
         if isinstance(value, (int, float)):
-            return float(value) in self._numbers
+            return self._numbers.get(float(value), among) < among
         text = _plain(_SCHEME.sub("", str(value))).rstrip("/")
         if not text:
             return True
-        if _PLAIN_NUMBER.fullmatch(text) and _as_number(text) in self._numbers:
+        if _PLAIN_NUMBER.fullmatch(text) and self._numbers.get(_as_number(text), among) < among:
             return True
         found = re.compile(f"{_BEFORE}{re.escape(text)}/?{_AFTER}")
-        return any(found.search(each) for each in self._texts)
+        return any(found.search(each) for each in itertools.islice(self._texts, among))
 
 
 def leaves(value: object, known: frozenset[str] = frozenset()) -> Iterator[object]:
@@ -81,6 +93,14 @@ def leaves(value: object, known: frozenset[str] = frozenset()) -> Iterator[objec
         text = str(getattr(value, "value", value)).strip()
         if text and not _MOMENT.fullmatch(text):
             yield text
+
+
+def without(text: str, parts: Iterable[str]) -> str:
+    """The text without these parts of it where they stand for themselves: what is left is no part of them."""
+    left = _plain(text)
+    for part in sorted({_plain(each) for each in parts} - {""}, key=len, reverse=True):
+        left = re.sub(f"{_BEFORE}{re.escape(part)}{_AFTER}", " … ", left)
+    return left
 
 
 def links(text: str) -> list[str]:

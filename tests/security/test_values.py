@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from autoagent.security.values import Words, leaves, links, vocabulary
+from autoagent.security.values import Words, leaves, links, vocabulary, without
 
 SAID = (
     "Send $1,200.50 to ann@x.org, and post it on https://example.org/prices/. On May 13 at 14:00 tell @bob in"
@@ -52,6 +52,27 @@ def test_nothing_is_held_where_nothing_was_said() -> None:
 
 def test_two_texts_do_not_run_together() -> None:
     assert not said("Tell Ann", "Lee is here").hold("Ann Lee")
+
+
+def test_what_was_said_first_is_known_from_what_was_said_later() -> None:
+    words = said("Tell Ann", "of 13 things", "Tell Ann", "to Lee, 13 times")
+    assert len(words) == 3
+    assert [words.hold("Ann", first=number) for number in (0, 1)] == [False, True]
+    assert [words.hold("Lee", first=number) for number in (2, 3)] == [False, True]
+    assert [words.hold(value, first=1) for value in (13, "13")] == [False, False]
+    assert [words.hold(value, first=2) for value in (13, "13")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "left"),
+    [
+        ("Tell ANN@x.org? Yes, and joann@x.org", ["ann@x.org", "Tell ann@x.org?"], "… yes, and joann@x.org"),
+        ("Ann, Ann Lee and Anna", ["Ann", ""], "… , … lee and anna"),
+        ("Tell  Ann", [], "tell ann"),
+    ],
+)
+def test_a_text_is_taken_without_what_it_repeats(text: str, parts: list[str], left: str) -> None:
+    assert " ".join(without(text, parts).split()) == left
 
 
 def test_the_parts_of_an_argument_are_found_wherever_they_are() -> None:
