@@ -109,7 +109,8 @@ def _nothing_sent() -> None:
 
 
 def play(stage: Stage, goal: str, *calls: ToolCall, **options: Any) -> Result:
-    fixed: dict[str, Any] = {"tools": TOOLS, "builtins": {each.name for each in calls}}
+    names = {each.name for each in calls}
+    fixed: dict[str, Any] = {"tools": [each for each in TOOLS if each.name in names], "builtins": names}
     lines = iter([*calls, FINISH])
 
     def author(messages: Sequence[Message], expect: Expect) -> Line:
@@ -132,8 +133,8 @@ def last(run: Result, name: str) -> Observation:
         [call("read_file", path=EVIL), call("read_file", path=TEXT)],
         [call("write_file", path="a", content=f"{EVIL} {TEXT}"), call("read_file", path="a")],
         [
-            call("write_file", path="a", content=f"{TEXT} mallory@"),
-            call("append_file", path="a", content="evil.example"),
+            call("write_file", path="a", content=f"{TEXT} mallory#"),
+            call("replace_all", path="a", old="#", new="@evil.example"),
             call("read_file", path="a"),
         ],
         [call("save_memory", text=f"{EVIL} {TEXT}"), call("recall_memory", query=TEXT)],
@@ -146,6 +147,7 @@ def test_what_the_model_wrote_is_not_the_users_when_it_comes_back(
 ) -> None:
     run = play(stage, "Tidy up", *before, SEND, memory=VolatileMemory())
     assert SENT == []
+    assert "there is no tool" not in stage.heard
     assert last(run, "send").content == "Error: permission for send was refused (network)"
     assert len([each for each in stage.seen if isinstance(each, events.ApprovalWanted)]) == 1
     assert not run.trajectory.tainted
@@ -230,7 +232,7 @@ def test_an_id_that_the_model_wrote_first_is_not_the_users_after_a_resume_either
 
 
 def test_an_answer_is_the_users_without_the_question_it_repeats(stage: Stage) -> None:
-    ask = call("confirm", question=f"Shall I tell {EVIL}?")
+    ask = call("confirm", question=f"May I tell {EVIL} now?")
     play(stage, "Tidy up", ask, call("post", to=EVIL, body="hi"))
     assert SENT == []
     play(stage, "Tidy up", ask, call("post", to="dora@d.org", body="hi"))
