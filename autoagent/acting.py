@@ -57,9 +57,12 @@ class Actor:
     child_changed: bool = False  # whether that run may have changed the workspace
     _refusal: str = field(default="", repr=False)  # of the call at work, in words for the model
 
-    def carry_out(self, index: int, number: int, call: ToolCall) -> Generator[Event, None, Observation]:
+    def carry_out(
+        self, index: int, number: int, call: ToolCall, meant: ToolCall | None = None
+    ) -> Generator[Event, None, Observation]:
         """Run call ``number`` of step ``index``. What the model can correct becomes its observation.
 
+        ``meant``: the call with the secrets that the model wrote out; ``call`` has their names instead.
         Any exception but Recoverable is a fault of the program or of a custom tool and passes through.
         """
         began = time.monotonic()
@@ -68,7 +71,7 @@ class Actor:
         mutated, permission, origin = False, None, None
         try:
             tool = self.tools[call.name]
-            arguments = tool.validate(call.arguments)
+            arguments = tool.validate(self._arguments(tool, call, meant or call))
             dry = self.dry_run and bool(_OUTWARD & set(tool.effects))
             if not dry:  # what is not carried out needs no permission
                 permission = yield from self._permitted(index, call, tool, arguments)
@@ -92,7 +95,9 @@ class Actor:
             content, ok = str(problem), False
         if ok and call.name not in ("finish", "decline"):
             self.refused = False
-        content = self.secrets.redacted(content) if self.secrets else content
+        if self.secrets and (mutated or self.child_changed):
+            self.secrets.look_again()
+        content = self._hidden(content)
         origin = self._taken_in(call, content, origin, ok=ok)
         outside = origin.outside if origin is not None and self._marks else ""
         around = len(self.prompts.render("observation", ok=ok, content=""))
@@ -111,6 +116,17 @@ class Actor:
             permission=permission,
             origin=origin,
         )
+
+    def _arguments(self, tool: Tool, call: ToolCall, meant: ToolCall) -> Mapping[str, Any]:
+        """What is decided upon and carried out: also what the model may have put behind a name itself."""
+        if not self.secrets or tool.name in KEEPING:
+            return call.arguments
+        filled: Mapping[str, Any] = self.secrets.filled_in(meant.arguments, self.secrets.fresh)
+        return filled
+
+    def lacks(self, call: ToolCall) -> bool:
+        """Whether a call asks for a secret that is not known."""
+        return bool(self.secrets and self.secrets.lost_in(call.arguments))
 
     @property
     def _marks(self) -> bool:
@@ -251,7 +267,7 @@ class Actor:
     ) -> Generator[Event, None, Permission | None]:
         """Ask where the policy wants it; None where the call is simply allowed."""
         action = self._action(tool, arguments)
-        secret = self._gives_away(action)
+        secret = self._gives_away(action, call)
         concern = secret or self.guard.concern(action)
         request = self.policy.asks(
             tool.name,
@@ -307,9 +323,9 @@ class Actor:
             return str(told(**arguments))
         return preview(tool.name, arguments, self.context.workspace)
 
-    def _gives_away(self, action: Action) -> str:
+    def _gives_away(self, action: Action, call: ToolCall) -> str:
         """Why a call that would be given a secret has to be asked about; "" when it is given none."""
-        names = self.secrets.named_in(dict(action.arguments)) if self.secrets else []
+        names = self.secrets.named_in(call.arguments) if self.secrets else []
         if not names or not self.guard.leaves(action):
             return ""
         return f"{action.tool} would be given the secret {names[0]}"

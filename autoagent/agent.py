@@ -197,10 +197,10 @@ class Agent:
             aim.text,
             model=model.version,
             seed=self.sampling.seed,
-            check=name_of(aim.check),
+            check=shield.hidden(name_of(aim.check)),
             workspace=self._workspace.root,
             **about._asdict(),
-            settings={**self._settings(opening), **shield.about(), **({"notes": notes} if notes else {})},
+            settings=shield.about({**self._settings(opening), **({"notes": notes} if notes else {})}),
             opening=opening,
             tools=names,
         )

@@ -17,7 +17,8 @@ from autoagent.models.parsing import Thought
 from autoagent.models.protocol import Expect, Model, Session, Text
 from autoagent.plan import Plan
 from autoagent.prompts import Prompts
-from autoagent.trajectory import Ending, Message, Record, Reply, Step
+from autoagent.security import Secrets
+from autoagent.trajectory import Ending, Message, Record, Reply, Step, ToolCall
 
 _MESSAGE = 8  # tokens a chat template puts around a message, about
 _ROOMY = 0.75  # of the share of the window at which is compacted: what a summary may fill
@@ -39,6 +40,8 @@ class Conversation:
         window: Of the model, in tokens; 0: unknown, then it is never full ahead of time.
         count: Tokens in a text.
         held: What the session holds at first; by default ``opening``.
+        secrets: What no reply may hold, once it has been said.
+        meant: The calls of the latest reply as the model wrote them.
     """
 
     session: Session
@@ -52,7 +55,9 @@ class Conversation:
     count: Callable[[str], int]
     deadline: Deadline = field(default_factory=Deadline)
     held: Sequence[Message] = ()
+    secrets: Secrets | None = None
     spent: int = 0
+    meant: tuple[ToolCall, ...] = ()
     _unread: int = 0  # tokens appended since the latest reply, about
     _beside: int = -1  # tokens of tools and the like, beside the messages; unknown before the first reply
 
@@ -97,6 +102,7 @@ class Conversation:
         stream = self.session.generate(
             expect, sampling=self.sampling, max_tokens=min(self.limits.reply_tokens, left)
         )
+        mark = self.session.mark()
         try:
             while True:
                 if self.deadline.left <= 0:
@@ -113,7 +119,31 @@ class Conversation:
             read = reply.counts.cached + reply.counts.prefilled
             self._beside = max(0, read - self._tokens(self.held or self.opening) - self._unread)
         self._unread = 0
-        return reply
+        return self._without_secrets(reply, mark)
+
+    def _without_secrets(self, reply: Reply, mark: int) -> Reply:
+        """The reply that is recorded, and that the model is held to have given: where it holds a secret, the
+        session forgets what was said since ``mark``. Token ids would spell it, so there are none then."""
+        self.meant = reply.calls
+        if self.secrets is None:
+            return reply
+        calls = [
+            call.model_copy(update={"arguments": self.secrets.redacted_all(call.arguments)})
+            for call in reply.calls
+        ]
+        clean = reply.model_copy(
+            update={
+                "text": self.secrets.redacted(reply.text),
+                "reasoning": self.secrets.redacted(reply.reasoning),
+                "value": self.secrets.redacted_all(reply.value),
+                "calls": tuple(calls),
+            }
+        )
+        if clean == reply:
+            return reply
+        self.session.rewind(mark)
+        self.session.append(clean.as_message())  # about as long as what was said, which is counted already
+        return clean.model_copy(update={"trace": None})
 
     def compact(
         self, plan: Plan, steps: Sequence[Step], *, forced: bool

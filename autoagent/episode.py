@@ -148,7 +148,9 @@ class Episode:
         if self.loop.conduct.dry_run:
             return Verdict(reason="a dry run changes nothing that could be checked")
         try:
-            return verify(self.goal, self.workspace, self.loop.answer or "")
+            answer = self.loop.answer or ""
+            meant = self.loop.secrets.filled_in(answer) if self.loop.secrets else answer
+            return verify(self.goal, self.workspace, meant)
         except UsageError as problem:
             return Verdict(reason=str(problem))
         except (

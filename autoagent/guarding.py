@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoagent.config import Safety
-from autoagent.errors import StoreError
+from autoagent.errors import StoreError, UsageError
 from autoagent.goal import Goal
 from autoagent.memory import Memory, Recalled
 from autoagent.security import Guard, Secrets, known_secrets
@@ -29,14 +29,7 @@ class Shield:
         guard = Guard(safety.taint, safety.untrusted, workspace)
         if not safety.secrets:
             return cls(guard)
-        secrets = known_secrets(
-            os.environ,
-            workspace,
-            names=safety.secret_names,
-            patterns=safety.secret_patterns,
-            files=safety.secret_files,
-        )
-        return cls(guard, secrets)
+        return cls(guard, secrets_of(safety, workspace))
 
     def hidden(self, text: str) -> str:
         """The text without the secrets in it."""
@@ -47,6 +40,8 @@ class Shield:
         goal = replace(goal, text=self.hidden(goal.text))
         if own:
             self.guard.user_says(goal.text)
+            if self.secrets is not None:
+                self.secrets.fresh.clear()  # these are the user's
         if tainted:
             self.guard.taint("conversation")
         return goal
@@ -80,6 +75,34 @@ class Shield:
         if told - own or past.settings.get("outside"):
             self.guard.taint("memory")
 
-    def about(self) -> Mapping[str, Any]:
-        """What is recorded of it when the run begins."""
-        return {"outside": list(self.guard.sources)} if self.guard.tainted else {}
+    def about(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What is recorded when the run begins: its settings without secrets, and where it is tainted."""
+        told = dict(settings) if self.secrets is None else self.secrets.redacted_all(settings)
+        return told | ({"outside": list(self.guard.sources)} if self.guard.tainted else {})
+
+
+def secrets_of(safety: Safety, workspace: Path | None) -> Secrets:
+    """What is a secret in a workspace now."""
+    return known_secrets(
+        os.environ,
+        workspace,
+        names=safety.secret_names,
+        patterns=safety.secret_patterns,
+        files=safety.secret_files,
+    )
+
+
+def as_given(text: str, safety: Safety, workspace: Path | None) -> str:
+    """A check as the user gave it, from the record, which has ``[secret: NAME]`` in the place of secrets.
+
+    Raises:
+        UsageError: one of them is not known any more.
+    """
+    if "[secret: " not in text:
+        return text
+    secrets = secrets_of(safety, workspace)
+    if lost := secrets.lost_in(text):
+        raise UsageError(
+            f"the check on record holds the secret {lost[0]}, which is not known any more: give the check again"
+        )
+    return str(secrets.filled_in(text))

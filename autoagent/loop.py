@@ -126,6 +126,7 @@ class Loop:
             self.count,
             self.actor.deadline,
             self.held,
+            self.secrets,
         )
         self._remedies = self._remedied = 0  # against going in circles: how many, and after which step
         self._plans = 0
@@ -301,6 +302,7 @@ class Loop:
             self._mistake(reply, "there was no call in the reply" if reply.complete else cut)
             return ()
         seen = list(done)
+        meant = self.talk.meant or reply.calls  # what was said before an interruption is on record only
         for number, call in enumerate(reply.calls[len(done) :], start=len(done)):
             yield events.Called(step=index, call=call)
             if self.ending is not None:
@@ -311,8 +313,10 @@ class Loop:
                 observation = self.actor.skipped(call, f"{call.name} has to stand alone")
             elif resumed and number == len(done) and not self.actor.repeatable(call):
                 observation = self.actor.unknown(call)
+            elif resumed and self.actor.lacks(call):
+                observation = self.actor.skipped(call, "a secret in it is not known any more")
             else:
-                observation = yield from self._carry_out(index, number, call)
+                observation = yield from self._carry_out(index, number, call, meant[number])
             self.record.observed(index, number, observation)
             seen.append(observation)
             yield events.Observed(step=index, observation=observation)
@@ -321,10 +325,12 @@ class Loop:
                 self.talk.append(Message(role="tool", content=each.content, name=each.call.name))
         return tuple(seen)
 
-    def _carry_out(self, index: int, number: int, call: ToolCall) -> Generator[Event, None, Observation]:
+    def _carry_out(
+        self, index: int, number: int, call: ToolCall, meant: ToolCall
+    ) -> Generator[Event, None, Observation]:
         """Run one call and read what it means for plan and ending."""
         before = self.plan
-        observation = yield from self.actor.carry_out(index, number, call)
+        observation = yield from self.actor.carry_out(index, number, call, meant)
         if self.plan is not before:
             yield events.Planned(sub_goals=self.plan.sub_goals, done=self.plan.done)
         if self.actor.denials > 1:

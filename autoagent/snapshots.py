@@ -64,7 +64,7 @@ class Snapshots:
     def take(self, folder: Path, *, skip: Sequence[Path] = ()) -> str | None:
         """Keep what ``folder`` holds now and return the snapshot's id; the same content has the same id.
 
-        Folders named in ``SKIPPED``, the folders in ``skip`` and this store itself are left out; symbolic
+        What is named as in ``SKIPPED``, the folders in ``skip`` and this store itself are left out; symbolic
         links are kept as links and never followed.
 
         Returns:
@@ -287,8 +287,18 @@ class Snapshots:
         return content
 
 
-def manifest_of(content: bytes, snapshot: str) -> dict[str, Entry]:
+def belongs_to_program(name: str) -> bool:
+    """Whether a file or folder of this name belongs to a program; some file systems know no case."""
+    return name.casefold() in SKIPPED
+
+
+def manifest_of(content: bytes, snapshot: str, *, foreign: bool = False) -> dict[str, Entry]:
     """What the content of a snapshot lists; it may come from elsewhere, so nothing in it is taken on trust.
+
+    Args:
+        content: Of the snapshot.
+        snapshot: Its id.
+        foreign: It comes from elsewhere for sure. Of our own, older versions kept ``.git`` where it is a file.
 
     Raises:
         StoreError: it is no manifest, or one that names something outside its folder.
@@ -304,7 +314,8 @@ def manifest_of(content: bytes, snapshot: str) -> dict[str, Entry]:
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise StoreError(f"snapshot {snapshot[:12]} names a path outside its folder: {name!r}")
         folders = path.parts if entry.kind == "folder" else path.parts[:-1]
-        if SKIPPED & {*folders}:  # none that was taken here does: it would change what others run
+        programs = any(map(belongs_to_program, path.parts)) if foreign else SKIPPED & {*folders}
+        if programs:  # none that is taken here has any: it would change what others run
             raise StoreError(f"snapshot {snapshot[:12]} names a path that no snapshot may: {name!r}")
         if links and any(str(parent) in links for parent in path.parents):
             raise StoreError(f"snapshot {snapshot[:12]} names a path behind a link: {name}")
@@ -342,10 +353,12 @@ def _below(folder: str, prefix: str, left_out: set[Identity]) -> Iterator[tuple[
             continue
         name = prefix + child.name
         if stat.S_ISDIR(status.st_mode):
-            if child.name in SKIPPED or (status.st_dev, status.st_ino) in left_out:
+            if belongs_to_program(child.name) or (status.st_dev, status.st_ino) in left_out:
                 continue
             yield name, child.path, status
             yield from _below(child.path, name + "/", left_out)
+        elif belongs_to_program(child.name):  # .git may be a file, .venv a link
+            continue
         elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
             yield name, child.path, status
 

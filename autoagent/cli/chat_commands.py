@@ -14,7 +14,7 @@ from rich.text import Text
 
 from autoagent.cli import complete, console
 from autoagent.cli.chat_talk import Talk
-from autoagent.cli.run import check_of
+from autoagent.cli.run import check_of, checks_before
 from autoagent.cli.screen import short_version
 from autoagent.errors import InvalidCall, UsageError
 from autoagent.store.undo import Reversal, plan_undo
@@ -209,8 +209,8 @@ def _resume(talk: Talk, rest: str) -> None:
     place = talk.store.find(past.run_id).workspace
     if place != str(talk.place):
         raise UsageError(f"run {past.run_id} works in {place}: autoagent run --resume {past.run_id}")
-    about = past.settings
-    check = check_of(talk.parts, command=about.get("check"), expect=about.get("expect"))
+    said = checks_before(talk.parts, past.settings, talk.place)
+    check = check_of(talk.parts, command=said["check"], expect=said["expect"])
     talk.go_on(past.run_id, check)
 
 

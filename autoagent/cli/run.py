@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +17,15 @@ import typer
 from autoagent import events, goal
 from autoagent.cli import console, exits
 from autoagent.cli.asking import contact_at
-from autoagent.cli.options import AgentOptions, Option, OutputFormat, takes
+from autoagent.cli.options import AgentOptions, Option, OutputFormat, chosen, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
 from autoagent.cli.streams import Put, json_line, only_results
+from autoagent.config import Safety
 from autoagent.errors import UsageError
 from autoagent.events import Event
 from autoagent.goal import Check, Goal
+from autoagent.guarding import as_given
 from autoagent.store import Store
 from autoagent.trajectory import ToolCall, Trajectory, Verdict
 from autoagent.workspace import Workspace
@@ -115,15 +117,27 @@ def taken_up(parts: Parts, options: RunOptions) -> tuple[str, RunOptions]:
     begun_in = Path(past.workspace)
     if not begun_in.is_dir():
         raise UsageError(f"the run's workspace {begun_in} is gone: restore it, or begin a new run")
+    said = checks_before(parts, about, begun_in)
     return past.run_id, replace(
         options,
         goal=past.goal,
         workspace=begun_in if options.workspace == Path(".") else options.workspace,
         model=options.model or about.get("model"),
-        check=options.check or about.get("check"),
-        expect=options.expect or about.get("expect"),
+        check=options.check or said["check"],
+        expect=options.expect or said["expect"],
         tools=options.tools or [Path(file) for file in about.get("tools", [])],
     )
+
+
+def checks_before(parts: Parts, about: Mapping[str, Any], workspace: Path) -> dict[str, str | None]:
+    """``check`` and ``expect`` of a run on record, with the secrets that are only named there.
+
+    Raises:
+        UsageError: one of these is not known any more.
+    """
+    safety = Safety(**chosen(parts.settings, Safety))
+    said = {name: about.get(name) for name in ("check", "expect")}
+    return {name: each and as_given(each, safety, workspace) for name, each in said.items()}
 
 
 def _about(options: RunOptions) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,12 +16,14 @@ import typer
 from autoagent.cli import console
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.runs_args import Model, Runs, Suite, Tags, Verdict
-from autoagent.errors import UsageError
+from autoagent.errors import StoreError, UsageError
 from autoagent.store import Store
 from autoagent.store.portable import import_run, packed_run, unpacked_run
 
 if TYPE_CHECKING:
     from autoagent.security import Secrets
+    from autoagent.security.keyfiles import KeyFiles
+    from autoagent.settings import Config
 
 _IDS = frozenset("prompt_token_ids completion_token_ids logprobs masked_logprobs origins".split())  # of ATIF
 
@@ -75,21 +78,47 @@ def export(
         raise UsageError(
             f"a page shows one run, these are {len(named)}: name one, or choose another --format"
         )
-    count = _write(_text(store, named, as_, secrets=_secrets(parts), files=files), output)
+    secrets = _secrets_in(store, named, parts.settings)
+    count = _write(_text(store, named, as_, secrets=secrets, files=files), output)
     if output is not None:
         lines = f", {count} lines" if as_ is Format.MESSAGES else ""
         size = f"{len(named)} run{'' if len(named) == 1 else 's'}{lines}"
         console.err().print(f"{output}: {size}, {output.stat().st_size:,} bytes", soft_wrap=True)
 
 
-def _secrets(parts: Parts) -> Secrets:
-    """What an export must not hold: a run of an older version, or of another environment, may."""
+def _secrets_in(store: Store, runs: Sequence[str], settings: Config) -> Secrets:
+    """What an export must not hold, though a run of an older version, or of another environment, may: what is
+    secret here, in the workspaces of the runs as they are now, and as they were in the runs."""
     from autoagent.security import Secrets, known_secrets  # late: `runs list` does without
+    from autoagent.security.keyfiles import KeyFiles, values_in
 
-    if not parts.settings.secrets:
+    if not settings.secrets:
         return Secrets(patterns={})
-    names, patterns = parts.settings.secret_names, parts.settings.secret_patterns
-    return known_secrets(os.environ, names=names, patterns=patterns)
+    names = settings.secret_names
+    secrets = known_secrets(os.environ, names=names, patterns=settings.secret_patterns)
+    places = {store.find(run).workspace for run in runs}
+    for place in sorted(each for each in places if each and Path(each).is_dir()):
+        secrets.files = KeyFiles(Path(place), settings.secret_files, names)
+        secrets.look_again()
+    told = KeyFiles(Path(), settings.secret_files, names)
+    for name, content in sorted(_once_kept(store, runs, told)):
+        with contextlib.suppress(StoreError):
+            for key, value in values_in(name, store.snapshots.content(content), names):
+                secrets.add(key, value)
+    return secrets
+
+
+def _once_kept(store: Store, runs: Sequence[str], told: KeyFiles) -> set[tuple[str, str]]:
+    """Name and hash of every key file in the copies that the runs have of their workspaces."""
+    found = set()
+    for snapshot in {each for run in runs for each in store.snapshots_of(run).values()}:
+        with contextlib.suppress(StoreError):  # `runs check` tells of a damaged one
+            entries = store.snapshots.entries(snapshot).items()
+            files = {
+                (PurePosixPath(path).name, entry.content) for path, entry in entries if entry.kind == "file"
+            }
+            found |= {(name, content) for name, content in files if told.holds(name)}
+    return found
 
 
 def _text(store: Store, runs: Sequence[str], as_: Format, *, secrets: Secrets, files: bool) -> Iterator[str]:

@@ -5,44 +5,29 @@ or a text of a known form (``PATTERNS``). Values are found as they stand and as 
 write them, and their beginnings and ends where a text was cut. The model may put ``[secret: NAME]`` into an
 argument: the tool gets the value, the model never sees it.
 
-What is not covered: a value changed in any other way (reversed, spelled out, hashed); short values (below 8
-characters) and common words; forms not listed; secrets in the workspace's files and in its snapshots, which
-are copies of them; what a model says of its own accord.
+What is not covered: a value changed in any other way (reversed, spelled out, hashed, a number that is no
+text); short values (below 8 characters) and common words; forms not listed; secrets in the workspace's files
+and in its snapshots, which are copies of them; what was said before a value became known.
 """
 
 from __future__ import annotations
 
 import base64
-import fnmatch
 import html
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from autoagent.security.keyfiles import KeyFiles, is_telling
+
 _SHORTEST = 8  # characters of a value
 _PART = 8  # characters of a value at a cut
-_MOST_FILES = 5_000  # looked at for key files
-_MOST_BYTES = 100_000  # of one key file
-_PASSED_BY = frozenset({".git", ".venv", "node_modules", "__pycache__", ".autoagent"})
-
-NAMES = (
-    "*API_KEY", "*APIKEY", "*ACCESS_KEY", "*SECRET_KEY", "*PRIVATE_KEY", "*ENCRYPTION_KEY", "*_KEY_ID",
-    "*TOKEN", "*SECRET", "*PASSWORD", "*PASSWD", "*PASSPHRASE", "*CREDENTIALS", "*_AUTH", "*_DSN",
-    "DATABASE_URL", "*CONNECTION_STRING",
-)  # fmt: skip
-"""Environment variables, and keys in key files, whose values are secrets: globs, whatever the case."""
-
-KEY_FILES = (
-    ".env", ".env.*", "*.env", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials", "credentials",
-    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p8",
-)  # fmt: skip
-"""Files in the workspace that are looked through for values: globs over their names."""
 
 # The forms are those their makers publish; the choice follows gitleaks (MIT) and detect-secrets (Apache-2.0).
 PATTERNS: Mapping[str, str] = {
@@ -69,7 +54,6 @@ _KEY_END = re.compile(r"-----END[ A-Z0-9]*PRIVATE KEY(?: BLOCK)?-----")
 _BREAK = re.compile(r"(\s+|\\[rn])")  # between the lines of a key, also as JSON writes it
 _KEY_LINE = re.compile(r"\s*|\\[rn]|[A-Za-z0-9+/=]+")
 _PLACE = re.compile(r"\[secret: ([\w.-]+)\]")
-_LINE = re.compile(r"\s*(?:export\s+)?[\"']?([\w.-]+)[\"']?\s*[=:]\s*(.*?)\s*,?\s*")
 
 
 @dataclass
@@ -79,10 +63,15 @@ class Secrets:
     Args:
         values: Known ones, by name.
         patterns: Regular expressions by name; a text that fits becomes one.
+        files: Where :meth:`look_again` looks for more.
+        fresh: Names of those that turned up during the run, in files or by their form. Anybody may have
+            written these, so a call that names one is decided upon with its value.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     patterns: Mapping[str, str] = field(default_factory=lambda: dict(PATTERNS))
+    files: KeyFiles | None = None
+    fresh: set[str] = field(default_factory=set)
     _finder: re.Pattern[str] | None = field(default=None, init=False, repr=False)
     _spelled: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # spelling -> name
     _forms: list[tuple[str, re.Pattern[str]]] = field(default_factory=list, init=False, repr=False)
@@ -93,11 +82,18 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self.values)) or 'none'})"  # never a value
 
-    def add(self, name: str, value: str) -> None:
-        """Take in one more value; what is too short or too common to be one is not."""
+    def add(self, name: str, value: str) -> str:
+        """Take in one more value, and return its name; "" for what is too short or too common, or known."""
         value = value.strip()
-        if _telling(value) and value not in self.values.values():
-            self._keep(name, value)
+        if not _telling(value) or value in self.values.values():
+            return ""
+        return self._keep(name, value)
+
+    def look_again(self) -> None:
+        """Take in what key files hold that are new or were changed since they were last looked at."""
+        for name, value in self.files.news() if self.files else ():
+            if added := self.add(name, value):
+                self.fresh.add(added)
 
     def redacted(self, text: str) -> str:
         """The text with every secret replaced by ``[secret: NAME]``."""
@@ -117,28 +113,35 @@ class Secrets:
         if isinstance(value, str):
             return self.redacted(value)
         if isinstance(value, Mapping):
-            return {key: self.redacted_all(each) for key, each in value.items()}
+            return {self.redacted_all(key): self.redacted_all(each) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.redacted_all(each) for each in value]
         return value
 
     def named_in(self, value: Any) -> list[str]:
         """The secrets that an argument asks for, in order."""
-        if isinstance(value, str):
-            return [name for name in _PLACE.findall(value) if name in self.values]
-        if isinstance(value, Mapping):
-            value = list(value.values())
-        return [name for each in value for name in self.named_in(each)] if isinstance(value, list) else []
+        return [name for name in _places_in(value) if name in self.values]
 
-    def filled_in(self, value: Any) -> Any:
-        """An argument with the values of the secrets it asks for; an unknown name stays as it is."""
+    def lost_in(self, value: Any) -> list[str]:
+        """The names in an argument whose secrets are not known, in order."""
+        return [name for name in _places_in(value) if name not in self.values]
+
+    def filled_in(self, value: Any, only: Collection[str] | None = None) -> Any:
+        """An argument with the values of the secrets it asks for; an unknown name stays as it is.
+
+        ``only``: names of those that are filled in; by default all.
+        """
         if isinstance(value, str):
-            return _PLACE.sub(lambda found: self.values.get(found[1], found[0]), value)
+            return _PLACE.sub(lambda found: self._value_of(found, only), value)
         if isinstance(value, Mapping):
-            return {key: self.filled_in(each) for key, each in value.items()}
+            return {self.filled_in(key, only): self.filled_in(each, only) for key, each in value.items()}
         if isinstance(value, list):
-            return [self.filled_in(each) for each in value]
+            return [self.filled_in(each, only) for each in value]
         return value
+
+    def _value_of(self, found: re.Match[str], only: Collection[str] | None) -> str:
+        name = found[1]
+        return self.values.get(name, found[0]) if only is None or name in only else found[0]
 
     def _placed(self, name: str, found: re.Match[str]) -> str:
         return self._place(name, found[0])
@@ -151,16 +154,17 @@ class Secrets:
         if known is None:
             same = sum(each == name or each.startswith(f"{name}-") for each in self.values)
             known = f"{name}-{same + 1}" if same else name
-            self._keep(known, value)
+            self.fresh.add(self._keep(known, value))
         return f"[secret: {known}]"
 
-    def _keep(self, name: str, value: str) -> None:
+    def _keep(self, name: str, value: str) -> str:
         free, number = name, 1
         while free in self.values:
             number += 1
             free = f"{name}-{number}"
         self.values[free] = value
         self._finder = None
+        return free
 
     def _prepare(self) -> None:
         self._spelled = {
@@ -207,16 +211,13 @@ def known_secrets(
     own = {f"pattern-{number}": each for number, each in enumerate(patterns, start=1)}
     secrets = Secrets(patterns={**PATTERNS, **own})
     for name in sorted(environment):
-        if _is_telling(name, names) and not os.path.exists(environment[name]):
+        if is_telling(name, names) and not os.path.exists(environment[name]):
             secrets.add(name, environment[name])
-    for file in _key_files(workspace, (*KEY_FILES, *files)) if workspace is not None else ():
-        for name, value in _read(file, names):
-            secrets.add(name, value)
+    if workspace is not None:
+        secrets.files = KeyFiles(workspace, tuple(files), tuple(names))
+        secrets.look_again()
+        secrets.fresh.clear()  # these were there before
     return secrets
-
-
-def _is_telling(name: str, more: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name.upper(), glob.upper()) for glob in (*NAMES, *more))
 
 
 def _telling(value: str) -> bool:
@@ -224,39 +225,6 @@ def _telling(value: str) -> bool:
     if len(value) < _SHORTEST or value.casefold() in ("password", "changeme", "localhost"):
         return False
     return len(value) >= 16 or not value.isalpha() or not (value.islower() or value.istitle())
-
-
-def _key_files(folder: Path, globs: Sequence[str]) -> Iterator[Path]:
-    seen, wanted = 0, re.compile("|".join(map(fnmatch.translate, globs)))
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _PASSED_BY)
-        for name in sorted(files):
-            seen += 1
-            if seen > _MOST_FILES:
-                return
-            if wanted.match(name):
-                yield Path(here) / name
-
-
-def _read(file: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Values in a key file: of telling keys, and the long lines of keys in PEM files."""
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return
-    inside = False
-    for line in text.splitlines():
-        if "PRIVATE KEY" in line:
-            inside = line.startswith("-----BEGIN")
-        elif inside and len(line.strip()) >= 16:
-            yield file.name, line
-        elif (found := _LINE.fullmatch(line)) and _is_telling(found[1], names):
-            yield found[1], found[2].strip("\"'")
-        elif "://" in line and "@" in line and file.name == ".git-credentials":
-            yield file.name, line.partition("://")[2].partition("@")[0].partition(":")[2]
-        elif len(words := line.split()) >= 2 and words[0] in ("password", "login") and file.name == ".netrc":
-            yield file.name, words[-1]
 
 
 def _spellings(value: str) -> set[str]:
@@ -288,3 +256,12 @@ def _cut_beginning(text: str, name: str, value: str) -> str:
         if text.startswith(value[-size:]):
             return f"[secret: {name}]{text[size:]}"
     return text
+
+
+def _places_in(value: Any) -> list[str]:
+    """The names in ``[secret: NAME]``, wherever they are in a value."""
+    if isinstance(value, str):
+        return list(_PLACE.findall(value))
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    return [name for each in value for name in _places_in(each)] if isinstance(value, list) else []

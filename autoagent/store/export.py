@@ -144,12 +144,18 @@ def _metrics(step: Step, context: tuple[int, ...] | None) -> dict[str, Any]:
 
 
 def _contexts(steps: Sequence[Step]) -> dict[int, tuple[int, ...]]:
-    """The token ids that each reply saw, by step, put together from what each added."""
+    """The token ids that each reply saw, by step, put together from what each added.
+
+    After a reply without ids, such as one that held a secret, they are unknown until all is read anew.
+    """
     seen: dict[int, tuple[int, ...]] = {}
     before: tuple[int, ...] = ()
+    known = True
     for step in steps:
         trace: TokenTrace | None = step.reply.trace
-        if trace is not None:
+        if trace is None:
+            known = known and not step.reply.counts.spent  # a template that sums up has no tokens
+        elif known := known or not trace.kept:
             seen[step.index] = before[: trace.kept] + trace.prompt_ids
             before = seen[step.index] + trace.completion_ids
     return seen

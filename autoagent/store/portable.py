@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -27,8 +28,10 @@ from autoagent.store.record import (
 from autoagent.store.rows import as_json
 from autoagent.store.runs import Store
 from autoagent.trajectory import Data, Message, Trajectory, Verdict
+from autoagent.workspace import ATTACHED
 
 FORMAT = "autoagent-run-1"
+_KEPT = re.compile(re.escape(ATTACHED) + r"(?!\.)[\w.-]{1,200}", re.ASCII)  # a plain file name
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
 
 
@@ -121,6 +124,9 @@ def _checked(run: Portable) -> list[bytes]:
         UsageError: something in it is damaged or missing.
     """
     nothing = f"run {' '.join(run.trajectory.run_id.split())[:40]} cannot be imported"
+    for kept in (seen.kept for step in run.trajectory.steps for seen in step.observations):
+        if kept and not _KEPT.fullmatch(kept):
+            raise UsageError(f"{nothing}: {kept[:60]!r}, where an observation in it is kept, is no file name")
     decoded: dict[str, bytes] = {}
     for digest, content in run.contents.items():
         try:
@@ -131,7 +137,7 @@ def _checked(run: Portable) -> list[bytes]:
             raise UsageError(f"{nothing}: the content {digest[:12]} in it is damaged")
     for snapshot in sorted(set(run.snapshots.values())):
         try:
-            entries = manifest_of(decoded[snapshot], snapshot)
+            entries = manifest_of(decoded[snapshot], snapshot, foreign=True)
         except StoreError as problem:
             raise UsageError(f"{nothing}: {problem}") from None
         missing = {entry.content for entry in entries.values() if entry.kind == "file"} - decoded.keys()

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from autoagent import events
 from autoagent.agent import Agent
-from autoagent.config import Conduct, Limits, Sampling
+from autoagent.config import Conduct, Limits, Safety, Sampling
 from autoagent.errors import Recoverable, StoreError, UsageError
 from autoagent.evals import Suite, Task, TaskCheck
 from autoagent.evals.environment import EnvironmentTask
 from autoagent.evals.runner import task_agent
 from autoagent.events import Event
 from autoagent.goal import Check, Goal, command, expect
+from autoagent.guarding import as_given
 from autoagent.memory import Entry, LazyMemory, Memory
 from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Expect, Model, Session, ToolSchema
@@ -165,18 +166,24 @@ def _answers(run: Trajectory) -> Callable[[str], str]:
     return lambda question: told.get(question.strip(), "")
 
 
-def check_of(run: Trajectory, *, timeout: float = 60.0) -> Check | None:
+def check_of(start: Branch, safety: Safety, *, timeout: float = 60.0) -> Check | None:
     """The check that the run was given on the command line; None where there was none, or one in Python.
 
     Args:
-        run: Its settings hold ``--check`` and ``--expect``.
+        start: Of the run. Its settings hold ``--check`` and ``--expect``, without secrets.
+        safety: What is a secret.
         timeout: Longest time the command may take, in seconds.
+
+    Raises:
+        UsageError: a secret in it is not known any more.
     """
     said: list[Check] = []
-    if run.settings.get("expect"):
-        said.append(expect(str(run.settings["expect"])))
-    if run.settings.get("check"):
-        said.append(command(str(run.settings["check"]), timeout=timeout))
+    place = Path(start.summary.workspace) if start.summary.workspace else None
+    given = {name: start.run.settings.get(name) for name in ("expect", "check")}
+    if given["expect"]:
+        said.append(expect(as_given(str(given["expect"]), safety, place)))
+    if given["check"]:
+        said.append(command(as_given(str(given["check"]), safety, place), timeout=timeout))
     if not said:
         return None
 

@@ -148,7 +148,7 @@ def wrong_action(
         what = "made the plan" if found.kind == "plan" else "only made room in the window"
         raise UsageError(f"step {found.index} of run {run.run_id} {what}: choose one that acted")
     if suite is None:
-        scene = user_scene(start, agent, check or check_of(run), Memories(agent, store.home))
+        scene = user_scene(start, agent, check or check_of(start, agent.safety), Memories(agent, store.home))
     else:
         task = task_of(start, suite)
         if task is None:

@@ -61,6 +61,7 @@ NOT_THE_SAME = "not to be rebuilt token by token"
 NOT_FAILED = "that did not fail"
 HAS_PAIR = "with a verified alternative already"
 DRY = "that were dry"
+LOST = "with a secret in their check that is not known any more"
 
 
 class PracticeConfig(Settings):
@@ -236,7 +237,11 @@ class Practice:
             return NO_COPY
         if suite is not None:
             return "" if task_of(start, suite) else NO_TASK
-        if check_of(run) is None:
+        try:
+            check = check_of(start, self.agent.safety)
+        except UsageError:
+            return LOST
+        if check is None:
             return BY_USER if self.store.verdicts(run.run_id).by_check is None else NO_CHECK
         return ""
 
@@ -293,7 +298,7 @@ class Practice:
 
     def _scene(self, failed: _Failed, start: Branch) -> Scene:
         if failed.suite is None:
-            check = check_of(start.run, timeout=self.config.check_timeout)
+            check = check_of(start, self.agent.safety, timeout=self.config.check_timeout)
             return user_scene(start, self.agent, check, self._memories)
         task = task_of(start, failed.suite)
         assert task is not None  # or it would not be practised on
