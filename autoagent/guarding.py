@@ -103,6 +103,7 @@ def as_given(text: str, safety: Safety, workspace: Path | None) -> str:
     secrets = secrets_of(safety, workspace)
     if lost := secrets.lost_in(text):
         raise UsageError(
-            f"the check on record holds the secret {lost[0]}, which is not known any more: give the check again"
+            f"the check on record holds the secret {lost[0]}, which is not known any more: "
+            "give the check again"
         )
     return str(secrets.filled_in(text))

@@ -298,7 +298,7 @@ def manifest_of(content: bytes, snapshot: str, *, foreign: bool = False) -> dict
     Args:
         content: Of the snapshot.
         snapshot: Its id.
-        foreign: It comes from elsewhere for sure. Of our own, older versions kept ``.git`` where it is a file.
+        foreign: It comes from elsewhere. Of our own, older versions kept ``.git`` where it is a file.
 
     Raises:
         StoreError: it is no manifest, or one that names something outside its folder.

@@ -184,6 +184,14 @@ def test_threads_may_take_at_once(workspace: Path, snapshots: Snapshots) -> None
     assert not list(snapshots.root.rglob(".new-*"))
 
 
+def test_what_belongs_to_programs_is_left_out_whatever_it_is(workspace: Path, snapshots: Snapshots) -> None:
+    before = snapshots.take(workspace)
+    (workspace / ".git").write_text("gitdir: elsewhere", encoding="utf-8")  # as in a worktree
+    (workspace / ".venv").symlink_to("/tmp")
+    (workspace / "Node_Modules").mkdir()
+    assert snapshots.take(workspace) == before
+
+
 @pytest.mark.parametrize(
     ("entries", "word"),
     [

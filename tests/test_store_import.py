@@ -65,6 +65,10 @@ FILE = hashlib.sha256(b"one").hexdigest()
         ({"a": ["file", "../../runs.db", 0]}, "is no file, link or folder"),
         ({"a": ["file"]}, "no list of files"),
         ({"a": "file"}, "no list of files"),
+        ({".git": ["file", FILE, 0o644]}, "no snapshot may"),
+        ({"sub/.venv": ["link", "/tmp"]}, "no snapshot may"),
+        ({".GIT/hooks/pre-commit": ["file", FILE, 0o755]}, "no snapshot may"),
+        ({"sub/.AUTOAGENT/config.toml": ["file", FILE, 0o644]}, "no snapshot may"),
         (["a"], "no list of files"),
         (7, "no list of files"),
     ],
@@ -124,3 +128,25 @@ def test_a_run_of_another_program_may_have_begun_before_there_were_such_clocks(s
     document = {"schema_version": "ATIF-v1.7", "session_id": "s", "agent": agent, "steps": steps}
     done = import_run(store, from_atif(document))
     assert store.load(done.run_id).started == 0
+
+
+def observing(value: dict[str, Any], kept: str) -> dict[str, Any]:
+    """The same export with a call whose result was too long to show."""
+    seen = Observation(call=ToolCall(name="look"), content="a …", kept=kept)
+    step = Step(index=0, reply=Reply(text="", calls=(seen.call,)), observations=(seen,))
+    return value | {"trajectory": value["trajectory"] | {"steps": [step.model_dump()]}}
+
+
+@pytest.mark.parametrize(
+    "kept", ["../../../etc/passwd", "@kept/../../runs.db", "@kept/", "@kept/..", "/etc/passwd", "1-1.txt\n"]
+)
+def test_a_text_put_aside_has_a_plain_name(store: Store, exported: dict[str, Any], kept: str) -> None:
+    with pytest.raises(UsageError, match="is no file name") as problem:
+        import_run(store, unpacked_run(observing(exported, kept)))
+    assert "\n" not in str(problem.value)
+    assert store.runs() == []
+
+
+def test_a_text_put_aside_is_named_as_it_was(store: Store, exported: dict[str, Any]) -> None:
+    import_run(store, unpacked_run(observing(exported, "@kept/1-1.txt")))
+    assert store.load("last").steps[0].observations[0].kept == "@kept/1-1.txt"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoagent.cli import console
-from autoagent.cli.parts import Parts, parts_of
+from autoagent.cli.parts import parts_of
 from autoagent.cli.runs_args import Model, Runs, Suite, Tags, Verdict
 from autoagent.errors import StoreError, UsageError
 from autoagent.store import Store
