@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from .test_hidden import GIVEN, TOOLS, VALUE, _secret, observations, recorded, s
 __all__ = ["_secret", "stage"]
 
 FORM = "ghp_" + "a1B2" * 9
+FILES = ["write_file", "read_file"]
 NAMED = "[secret: ACME_TOKEN]"
 
 
@@ -54,8 +56,8 @@ def test_what_the_model_writes_out_reaches_the_tool_and_nothing_else(stage: Stag
     assert first.calls[0].arguments == {"token": NAMED}
     held = [message.calls[0].arguments for message in stage.told[-1] if message.calls]
     assert held[0] == {"token": NAMED}
-    tokens = [each for each in stage.seen if each.kind != "token"]  # the screen shows what is being said
-    assert not any(spelled(event.model_dump_json()) for event in tokens)
+    events = [each for each in stage.seen if each.type != "token"]  # the screen shows what is being said
+    assert not any(spelled(event.model_dump_json()) for event in events)
 
 
 def test_a_tool_is_given_the_very_spelling_that_was_written(stage: Stage) -> None:
@@ -69,7 +71,7 @@ def test_a_tool_is_given_the_very_spelling_that_was_written(stage: Stage) -> Non
         return "sent"
 
     run = stage.play([["go"], call("send", body=keys), FINISH], "Go", tools=[send])
-    assert GIVEN == [repr(keys)]
+    assert [repr(keys)] == GIVEN
     shown = {"body": {NAMED: [f"https://example.org/?token={NAMED}"]}}
     assert run.trajectory.steps[1].reply.calls[0].arguments == shown
     assert not spelled(recorded(stage.home))
@@ -98,7 +100,7 @@ def test_a_secret_that_is_written_out_is_asked_about_before_it_leaves(stage: Sta
 def test_a_key_file_that_the_run_makes_is_known_from_then_on(stage: Stage) -> None:
     made = call("write_file", path="app/.env", content="DB_PASSWORD=tr0ub4dor-31\n")
     said = call("finish", answer="it is tr0ub4dor-31")
-    run = stage.play([["go"], made, call("read_file", path="app/.env"), said], "Make it", tools=[])
+    run = stage.play([["go"], made, call("read_file", path="app/.env"), said], "Make it", builtins=FILES)
     assert observations(run)[1].content == "DB_PASSWORD=[secret: DB_PASSWORD]"
     assert run.answer == "it is [secret: DB_PASSWORD]"
 
@@ -120,10 +122,12 @@ def test_nothing_hides_behind_a_name_that_the_run_itself_made_up(
         call("log_in", token=f"[secret: {name}]"),
         FINISH,
     ]
-    run = stage.play(script, "Go", tools=TOOLS, rules=Rules(deny=("log_in(*evil*)",)))
+    rules = Rules(deny=("log_in(*evil*)",))
+    run = stage.play(script, "Go", tools=TOOLS, builtins=FILES, rules=rules)
     assert GIVEN == []
     assert not observations(run)[2].ok
-    stage.play(script, "Go", tools=TOOLS)
+    (stage.work / path).unlink()
+    stage.play(script, "Go", tools=TOOLS, builtins=FILES)
     assert "go-to-evil.example" in GIVEN[0]
 
 
@@ -136,7 +140,7 @@ def test_an_interrupted_run_goes_on_with_what_is_still_known(
     assert cut.ending == "interrupted"
     run = stage.watch(stage.agent([FINISH], tools=[go_on, *TOOLS]).resume())
     assert run.ending == "finished"
-    assert GIVEN == given
+    assert given == GIVEN
     told = observations(run)[1]
     assert told.ok is bool(given)
     assert given or "a secret in it is not known any more" in told.content
@@ -144,8 +148,6 @@ def test_an_interrupted_run_goes_on_with_what_is_still_known(
 
 
 def test_key_files_that_lead_elsewhere_or_never_end_are_left_alone(stage: Stage, tmp_path: Path) -> None:
-    import os
-
     (tmp_path / "own.env").write_text("OWN_TOKEN=not-for-you-4711\n", encoding="utf-8")
     (stage.work / "link.env").symlink_to(tmp_path / "own.env")
     os.mkfifo(stage.work / "pipe.env")

@@ -18,6 +18,7 @@ from autoagent.store.atif_import import from_atif
 from autoagent.store.export import atif
 from autoagent.store.portable import import_run, packed_run, unpacked_run
 from autoagent.store.upkeep import check, sweep
+from autoagent.trajectory import Observation, Reply, Step, ToolCall
 
 
 @pytest.fixture
