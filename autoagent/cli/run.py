@@ -117,7 +117,8 @@ def taken_up(parts: Parts, options: RunOptions) -> tuple[str, RunOptions]:
     begun_in = Path(past.workspace)
     if not begun_in.is_dir():
         raise UsageError(f"the run's workspace {begun_in} is gone: restore it, or begin a new run")
-    said = checks_before(parts, about, begun_in)
+    begun = {name: about.get(name) for name in ("check", "expect") if not getattr(options, name)}
+    said = checks_before(parts, begun, begun_in)
     return past.run_id, replace(
         options,
         goal=past.goal,

@@ -42,6 +42,8 @@ def test_a_run_goes_on_with_the_check_it_was_given(cli: Cli, home: Path, workspa
     (workspace / ".env").rename(workspace / "env.txt")
     done = cli("run", "-c", "-q", script=FINISHES[1:])
     assert_one_line(done, Exit.USAGE, "the check on record holds the secret DB_PASSWORD, which is not known")
+    again = cli("run", "-c", "-q", "--check", f"grep -q {VALUE} env.txt", script=STOPPED)
+    assert again.code == Exit.ERROR
     (workspace / "env.txt").rename(workspace / ".env")
     assert cli("run", "-c", "-q", script=FINISHES[1:]).code == Exit.OK
     assert VALUE not in on_disk(home)
