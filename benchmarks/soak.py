@@ -3,12 +3,10 @@
     python benchmarks/soak.py --minutes 60
 
 One process plays runs of a script with real tools: files written and read, a program in the sandbox,
-long-term memory, snapshots, a record on disk. What is remembered of runs is forgotten again but for the
-latest few hundred: memory holds its vectors, some 2 kB each, and grows with them, which is no leak. Samples are
-taken every few seconds. The first tenth is warming up and does not count; of the rest the first quarter is
-compared with the last. A step is counted in time of the processor, so that others on the machine do not
-count. The exit status is 1 when one of the figures is not flat: the bounds stand in the table; 2 when the
-time was too short to tell.
+long-term memory, snapshots, a record on disk. Samples are taken every few seconds. The first tenth is warming
+up and does not count; of the rest the first quarter is compared with the last. A step is counted in time of
+the processor, so that others on the machine do not count. The exit status is 1 when one of the figures is not
+flat: the bounds stand in the table; 2 when the time was too short to tell.
 """
 
 from __future__ import annotations
@@ -21,14 +19,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from autoagent import Agent, events
-from autoagent.memory import LazyMemory, Memory
 from autoagent.models.protocol import Expect, Json
 from autoagent.models.scripted import Line, ScriptedModel
 from autoagent.trajectory import Message, ToolCall
@@ -55,7 +51,6 @@ BOUNDS: dict[str, Callable[[float], float]] = {
     "files": lambda first: first + 2,
     "threads": lambda first: first + 1,
 }
-_REMEMBERED = 300  # runs
 _TOOLS = ("write_file", "read_file", "calculate", "save_memory", "recall_memory", "run_shell")
 UNITS = {
     "mb": "MB",
@@ -86,13 +81,6 @@ def script_for(number: int, sandboxed: bool) -> list[Line]:
     return [*lines, call("finish", answer="done")]
 
 
-def forget_old_runs(memory: Memory) -> None:
-    """Keep what was remembered of the latest runs."""
-    old = sorted(memory.entries(kind="episodic"), key=lambda entry: entry.age)[:-_REMEMBERED]
-    if old:
-        memory.forget(*(entry.id for entry in old))
-
-
 def seen(began: float, used: float, steps: Sequence[float]) -> Sample:
     """A sample; ``used`` are seconds of the processor for these steps."""
     gc.collect()
@@ -121,27 +109,20 @@ def soak(folder: Path, seconds: float, every: float) -> tuple[list[Sample], int]
         return ["work", "finish"] if isinstance(expect, Json) else script.pop(0)
 
     (folder / "work").mkdir()
-    memory = LazyMemory(folder / "home")
     agent = Agent(
-        model=ScriptedModel(author),
-        home=folder / "home",
-        workspace=folder / "work",
-        builtins=_TOOLS,
-        memory=memory,
+        model=ScriptedModel(author), home=folder / "home", workspace=folder / "work", builtins=_TOOLS
     )
     sandboxed = "run_shell" in [tool.name for tool in agent.tools_for("run a shell command")]
     began = last = time.monotonic()
     used = time.process_time()
     runs = 0
-    with agent, closing(memory):
+    with agent:
         while time.monotonic() - began < seconds:
             script[:] = script_for(runs, sandboxed)
             for event in agent.events(f"Fill shelf {runs % 50}"):
                 if isinstance(event, events.Stepped):
                     steps.append(event.step.seconds)
             runs += 1
-            if runs % 100 == 0:
-                forget_old_runs(memory)
             if time.monotonic() - last >= every:
                 samples.append(seen(began, time.process_time() - used, steps))
                 steps.clear()

@@ -14,7 +14,7 @@ from autoagent.errors import ToolError
 from autoagent.security import Outcome, Sandbox, SandboxLimits
 from autoagent.tools.base import Context, Tool, tool
 
-_TO_TELL = 0.5  # seconds before the end of the run at which a program is stopped, so that what it wrote is kept
+_TO_TELL = 0.5  # seconds before the run's end at which a program is stopped, so that what it wrote is kept
 _LONGEST = 100_000  # bytes of a command; the system takes a little more in one argument
 
 
@@ -70,7 +70,8 @@ def _told(outcome: Outcome, limits: SandboxLimits, *, rushed: bool) -> str:
 def _limit_met(outcome: Outcome, limits: SandboxLimits) -> str:
     """The limit that a program seems to have met, which only says so in its own words; "" for none."""
     said = outcome.output[-2000:]
-    if outcome.code == 128 + getattr(signal, "SIGXFSZ", 25) or re.search("File too large|File size limit exceeded", said):
+    too_large = outcome.code == 128 + getattr(signal, "SIGXFSZ", 25)
+    if too_large or re.search("File too large|File size limit exceeded", said):
         return f"A file written here may have at most {limits.file_size / 2**20:.4g} MiB."
     if re.search("MemoryError|[Cc]annot allocate memory|std::bad_alloc|out of memory", said):
         return f"Programs here may use at most {limits.memory / 2**20:.4g} MiB of memory."
