@@ -58,7 +58,7 @@ def test_a_failure_holds_the_output_and_how_it_ended(run: Run) -> None:
         ("x = bytearray(900 * 2**20)", {"memory": 300 * 2**20}, "Programs here .* 300 MiB of memory."),
         ("open('x', 'wb').write(b'0' * 10**7)", {"file_size": 2**20}, "A file written here .* 1 MiB."),
         ("import subprocess; subprocess.run('head -c 400000000 /dev/zero > /tmp/x', shell=True, check=True)",
-         {"memory": 200 * 2**20}, "/tmp here is in memory, of at most 200 MiB"),
+         {"memory": 200 * 2**20}, "/tmp here is in memory, at most 200 MiB"),
     ],
 )  # fmt: skip
 def test_a_limit_that_was_met_is_told(root: Path, code: str, limits: dict[str, int], says: str) -> None:
