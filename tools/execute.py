@@ -76,7 +76,9 @@ def _limit_met(outcome: Outcome, limits: SandboxLimits) -> str:
     if re.search("MemoryError|[Cc]annot allocate memory|std::bad_alloc|out of memory", said):
         return f"Programs here may use at most {limits.memory / 2**20:.4g} MiB of memory."
     if "No space left on device" in said:
-        return f"/tmp here is in memory, at most {limits.memory / 2**20:.4g} MiB; files go into the workspace."
+        return (
+            f"/tmp here is in memory, at most {limits.memory / 2**20:.4g} MiB; files go into the workspace."
+        )
     if re.search("fork: retry|can't start new thread|Resource temporarily unavailable", said):
         return f"There may be at most {limits.processes} processes and threads here."
     return ""
