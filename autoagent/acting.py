@@ -302,7 +302,7 @@ class Actor:
             permission = Permission(
                 effects=effects,
                 granted=True,
-                by="user",
+                by=answer.by,
                 scope=answer.scope,
                 reason=reason,
             )
@@ -321,7 +321,7 @@ class Actor:
         told = getattr(self.context.services.get(tool.needs), "preview", None)
         if told is not None:
             return str(told(**arguments))
-        return preview(tool.name, arguments, self.context.workspace)
+        return preview(tool.name, arguments, self.context.workspace, built_in=tool.source == "built in")
 
     def _gives_away(self, action: Action, call: ToolCall) -> str:
         """Why a call that would be given a secret has to be asked about; "" when it is given none."""

@@ -52,7 +52,9 @@ class InvalidCall(Recoverable):
 class Denied(Recoverable):
     """An effect that the policy or the user refused: ``by`` tells who, ``feedback`` what the user said."""
 
-    def __init__(self, message: str, *, by: Literal["policy", "user"] = "policy", feedback: str = "") -> None:
+    def __init__(
+        self, message: str, *, by: Literal["policy", "user", "yes"] = "policy", feedback: str = ""
+    ) -> None:
         super().__init__(message)
         self.by, self.feedback = by, feedback
 

@@ -16,6 +16,9 @@ Ending = Literal[
 StepKind = Literal["plan", "act", "compaction"]
 
 
+By = Literal["policy", "user", "yes"]
+"""Who decided about a call: the rules (or that nobody could be asked), a person, or ``--yes`` given beforehand."""
+
 LATEST = 1e11  # seconds since the epoch that a run may begin at: the year 5138, which all clocks can show
 MODELS = "models"  # in the settings of a run: versions that took over, by the step they began with
 
@@ -113,7 +116,7 @@ class Permission(Data):
 
     effects: tuple[str, ...]
     granted: bool
-    by: Literal["policy", "user"]
+    by: By
     scope: Literal["once", "run", "always"] = "once"
     feedback: str = ""  # what the user said with a no
     reason: str = ""  # why it was asked, where effects alone do not tell: a rule, a taint

@@ -12,9 +12,7 @@ from rich.text import Text
 
 from autoagent.cli.console import LONGEST_VALUE, clean, cut
 from autoagent.errors import AutoagentError
-from autoagent.security import Answer, Approve, Request, refuse
-
-_LONGEST_DIFF = 200  # lines
+from autoagent.security import Answer, Approve, Diff, Request, agree, refuse
 
 
 def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda: None) -> Approve:
@@ -26,7 +24,7 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
         pause: Called before a question, to stop what moves on the screen.
     """
     if yes:
-        return lambda request: True
+        return agree
     if not (sys.stdin.isatty() and console.is_terminal):
         return refuse
 
@@ -60,7 +58,7 @@ def _question(request: Request) -> Text:
     """The real call, what it would do, and what a longer yes would mean."""
     text = Text("\nMay I? ", style="bold yellow").append_text(_whole_call(request))
     if request.preview:
-        text.append_text(_previewed(request.preview))
+        text.append_text(_previewed(clean(request.preview), diff=isinstance(request.preview, Diff)))
     effects = " and ".join(map(_in_words, request.effects))
     text.append(f"\n       This would {effects}." if effects else "", style="not bold default")
     text.append(
@@ -79,17 +77,12 @@ def _one_line(text: str) -> str:
     return clean(text).replace("\n", " ⏎ ")
 
 
-def _previewed(preview: str) -> Text:
-    """A diff in its colours; a command or code as it is. Nothing that would run is cut."""
-    lines = clean(preview).split("\n")
-    diff = lines[0].startswith("--- ") and len(lines) > 1 and lines[1].startswith("+++ ")
+def _previewed(preview: str, *, diff: bool) -> Text:
+    """A diff in its colours; a command or code as it is. Nothing is cut, however long it is."""
     text = Text()
-    shown = lines[:_LONGEST_DIFF] if diff else lines
-    for line in shown:
+    for line in preview.split("\n"):
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "default") if diff else "default"
         text.append(f"\n       │ {line}", style=f"not bold {style}")
-    if len(shown) < len(lines):
-        text.append(f"\n       │ … {len(lines) - len(shown)} more lines", style="not bold dim")
     return text
 
 
@@ -102,7 +95,7 @@ def understood(typed: str, request: Request) -> Answer | None:
     """What was typed as an answer; None when it means nothing. Nothing typed, or the end of input, is a no.
 
     >>> understood("n use a copy", Request("delete_file", {}, ("write",)))
-    Answer(granted=False, scope='once', feedback='use a copy')
+    Answer(granted=False, scope='once', feedback='use a copy', by='user')
     """
     word, _, rest = typed.strip().partition(" ")
     word = word.lower().rstrip(",.:;")
@@ -116,12 +109,13 @@ def understood(typed: str, request: Request) -> Answer | None:
 
 
 def _whole_call(request: Request) -> Text:
-    """Nothing is cut here, unless the preview shows it: people must see what they say yes to."""
+    """Nothing is cut here but what the preview shows in full: people must see what they say yes to."""
+    told = Diff.TOLD if request.preview and isinstance(request.preview, Diff) else frozenset()
     given = []
     for key, value in request.arguments.items():
         shown = json.dumps(value, ensure_ascii=False, default=str)
-        long = request.preview and len(shown) > LONGEST_VALUE
-        given.append(f"{key}={cut(shown, LONGEST_VALUE) if long else shown}")
+        again = key in told or (value == request.preview and isinstance(value, str))
+        given.append(f"{key}={cut(shown, LONGEST_VALUE) if again else shown}")
     return Text(clean(f"{request.tool}({', '.join(given)})"), style="not bold default")
 
 

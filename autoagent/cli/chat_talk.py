@@ -29,7 +29,7 @@ from autoagent.goal import Check
 from autoagent.home import ensure_home
 from autoagent.memory import LazyMemory, Memory
 from autoagent.models.habits import habits_of
-from autoagent.security import Answer, Request
+from autoagent.security import Answer, Request, agree
 from autoagent.store import Store
 from autoagent.store.runs import RESUMABLE
 from autoagent.trajectory import Message, Trajectory
@@ -176,7 +176,7 @@ class Talk:
         here = contact_at(self.out, yes=False, pause=self.screen.pause, asks_plan=asks_plan)
 
         def approve(request: Request) -> bool | Answer:
-            return True if self.gauge.yolo else self._asked(here.approve, request)
+            return agree(request) if self.gauge.yolo else self._asked(here.approve, request)
 
         return Contact(
             approve=approve,

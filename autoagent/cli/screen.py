@@ -18,7 +18,10 @@ from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Tr
 
 GUTTER = 9  # columns of the labels at the left
 _BAR = 20  # columns of one that fills
-_LINES = 8  # of an observation
+_FIRST, _LAST = (
+    6,
+    2,
+)  # lines of an observation; what stands last is why a program was stopped, or how it ended
 _LINE = 400  # characters of one of them
 _NUMBER = re.compile(r"\d+[.:)]\s*")  # of the sub-goal a reply says it serves
 _CALLS_BEGIN = ("<", "{", "[")  # what a chat format puts before the calls of a reply
@@ -352,11 +355,11 @@ def verdict_text(verdict: Verdict) -> Text:
 
 
 def shortened(content: str) -> str:
-    """The first lines of an observation, safe for a terminal, and how many more there are."""
+    """The first and last lines of an observation, safe for a terminal, and how many are between."""
     lines = [cut(line, _LINE) for line in clean(content).rstrip().split("\n")]
-    more = len(lines) - _LINES
-    if more > 1:
-        lines[_LINES:] = [f"… {more} more lines"]
+    between = len(lines) - _FIRST - _LAST
+    if between > 1:
+        lines[_FIRST:-_LAST] = [f"… {between} more lines"]
     return "\n".join(lines)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,20 +109,27 @@ def _lacking(parts: Parts, tool: Tool, sandbox: Sandbox | None = None) -> str:
     return (sandbox or _sandbox(parts)).blocked if tool.needs == "sandbox" else ""
 
 
-def _rules(parts: Parts) -> Rules:
+def _rules(parts: Parts, allow: Sequence[str] = ()) -> Rules:
     kept = parts.settings.permissions
-    return Rules(allow=kept.allow, ask=kept.ask, deny=kept.deny)
+    return Rules(allow=(*kept.allow, *allow), ask=kept.ask, deny=kept.deny)
 
 
 def _sandbox(parts: Parts) -> Sandbox:
     return Sandbox.chosen(parts.settings.sandbox, parts.settings.program_hosts)
 
 
-def _policy(parts: Parts, sandbox: Sandbox, *, yes: bool = False, workspace: Path | None = None) -> Policy:
-    """The policy of an agent, as the settings have it."""
+def _policy(
+    parts: Parts,
+    sandbox: Sandbox,
+    *,
+    yes: bool = False,
+    workspace: Path | None = None,
+    allow: Sequence[str] = (),
+) -> Policy:
+    """The policy of an agent, as the settings have it, and more that is allowed."""
     return Policy(
         approve=approver(console.err(), yes=yes),
-        rules=_rules(parts),
+        rules=_rules(parts, allow),
         remember=lambda rule: add_permission_rule(parts.home, rule),
         workspace=workspace,
         sandboxed=() if sandbox.unsafe else CONFINED,
@@ -144,6 +153,10 @@ def call(
         Path, typer.Option("--workspace", "-w", metavar="DIR", parser=named, help="Its folder.")
     ] = Path("."),
     tools: Files = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="RULE", help='No need to ask: "run_shell(git *)". Repeatable.'),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Say yes to requests for permission.")] = False,
     unsafe: Annotated[
         bool, typer.Option("--unsafe-no-sandbox", help="Run programs without protection, with your rights.")
@@ -160,8 +173,10 @@ def call(
     try:
         ready = tool.validate(given)
         place = Workspace.at(workspace, protected=[parts.home])
-        policy = _policy(parts, sandbox, yes=yes, workspace=place.root)
-        wanted = policy.asks(tool.name, tool.effects, ready, preview=lambda: preview(tool.name, ready, place))
+        policy = _policy(parts, sandbox, yes=yes, workspace=place.root, allow=allow or ())
+        ours = tool.source == "built in"
+        shown = functools.partial(preview, tool.name, ready, place, built_in=ours)
+        wanted = policy.asks(tool.name, tool.effects, ready, preview=shown)
         if wanted is not None:
             policy.permit(wanted)
         around = Context(place, memory, parts.services, sandbox, parts.settings.hosts, hides=policy.hides)
@@ -170,8 +185,7 @@ def call(
     except InvalidCall as problem:
         raise UsageError(str(problem)) from None
     except Denied as problem:
-        way = "" if "not permitted" in str(problem) or problem.feedback else ": --yes grants it"
-        raise _failed(f"{problem}{way}", Exit.DENIED) from None
+        raise _failed(str(problem), Exit.DENIED) from None
     except ToolError as problem:
         raise _failed(str(problem), Exit.ERROR) from None
     except AutoagentError:

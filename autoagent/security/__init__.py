@@ -1,7 +1,7 @@
 """What an agent may do: the policy, its rules, and the sandbox that programs run in."""
 
-from autoagent.security.policy import Answer, Approve, Decision, Policy, Request, refuse
-from autoagent.security.preview import preview
+from autoagent.security.policy import Answer, Approve, Decision, Policy, Request, agree, refuse
+from autoagent.security.preview import Diff, preview
 from autoagent.security.rules import Rule, Rules
 from autoagent.security.sandbox import Sandbox, SandboxLimits
 from autoagent.security.secrets import Secrets, known_secrets
@@ -13,6 +13,7 @@ __all__ = [
     "Answer",
     "Approve",
     "Decision",
+    "Diff",
     "Guard",
     "Outcome",
     "Policy",
@@ -23,6 +24,7 @@ __all__ = [
     "SandboxLimits",
     "Secrets",
     "Taint",
+    "agree",
     "known_secrets",
     "preview",
     "refuse",

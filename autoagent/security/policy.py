@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from autoagent.errors import Denied
 from autoagent.security.rules import Rule, Rules
+from autoagent.trajectory import By
 
 Decision = Literal["allow", "ask", "deny"]
 Scope = Literal["once", "run", "always"]
@@ -34,7 +35,7 @@ class Request:
 
     Attributes:
         reason: Why it is asked, when a rule or what came from outside says so.
-        preview: What would happen: a unified diff of a file, the command, the code.
+        preview: What would happen, whole: a unified diff of a file (a ``Diff``), the command, the code.
         rule: What a yes for longer than once allows: this file, command or host; else every call of the tool.
         scopes: How long a yes may last; "always" only where it can be kept and would make a difference.
     """
@@ -52,19 +53,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """Yes or no, for how long, and what the person had to say to the model."""
+    """Yes or no, for how long, what the person had to say to the model, and whose answer it is."""
 
     granted: bool
     scope: Scope = "once"
     feedback: str = ""
+    by: By = "user"
+
+    def __bool__(self) -> bool:
+        """Whether it is a yes."""
+        return self.granted
 
 
 Approve = Callable[[Request], "bool | Answer"]
 
 
-def refuse(request: Request) -> bool:
+def refuse(request: Request) -> Answer:
     """The approver where nobody can be asked: every ask is a no."""
-    return False
+    return Answer(False, by="policy")
+
+
+def agree(request: Request) -> Answer:
+    """The approver for ``--yes``: every ask is a yes, and no person has seen it."""
+    return Answer(True, by="yes")
 
 
 @dataclass(frozen=True)
@@ -176,8 +187,9 @@ class Policy:
             said = answer.feedback.strip()
             why = request.reason or ", ".join(request.effects)
             message = f"permission for {request.tool} was refused" + (f" ({why})" if why else "")
+            message += f": {_unasked(request, rule)}" if answer.by == "policy" else ""
             message += f": {said}" if said else ""
-            raise Denied(message, by="policy" if self.approve is refuse else "user", feedback=said)
+            raise Denied(message, by=answer.by, feedback=said)
         if answer.scope != "once" and "run" in request.scopes and request.rule:
             self._granted.append(Rule.parse(request.rule))
             if answer.scope == "always" and self.remember is not None and "always" in request.scopes:
@@ -217,3 +229,13 @@ class Policy:
         decision = self.decisions.get(effect, "ask")
         confined = effect == "execute" and tool in self.sandboxed
         return "allow" if decision == "ask" and confined else decision
+
+
+def _unasked(request: Request, rule: Rule | None) -> str:
+    """What would have allowed a call that nobody could be asked about.
+
+    An allow rule for the tool lifts neither a concern nor a rule that asks: only an answer does.
+    """
+    if rule is not None or request.concern:
+        return "nobody is there to ask; --yes allows it"
+    return f"nobody is there to ask; --allow {request.tool}, --yes or an allow rule in the settings allows it"
