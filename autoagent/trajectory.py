@@ -17,7 +17,7 @@ StepKind = Literal["plan", "act", "compaction"]
 
 
 By = Literal["policy", "user", "yes"]
-"""Who decided about a call: the rules (or that nobody could be asked), a person, or ``--yes`` given beforehand."""
+"""Who decided about a call: the policy (nobody could be asked), a person, or ``--yes`` given beforehand."""
 
 LATEST = 1e11  # seconds since the epoch that a run may begin at: the year 5138, which all clocks can show
 MODELS = "models"  # in the settings of a run: versions that took over, by the step they began with

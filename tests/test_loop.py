@@ -268,7 +268,7 @@ def test_a_plan_that_was_cut_is_none_and_the_run_goes_on(runs: Runs) -> None:
         (call("echo"), "Error: echo: text: Field required"),
         (call("echo", text=1), "Error: echo: text: Input should be a valid string"),
         (call("echo", text="a", loud=True), "Error: echo: loud: Extra inputs are not permitted"),
-        (call("ring", who="Tom"), "Error: permission for ring was refused (network)"),
+        (call("ring", who="Tom"), "Error: permission for ring was refused (network): nobody is there to ask"),
     ],
 )
 def test_what_the_model_can_correct_is_its_next_observation(runs: Runs, wrong: ToolCall, told: str) -> None:

@@ -92,7 +92,7 @@ def test_what_came_from_outside_is_not_sent_to(stage: Stage) -> None:
     refused = seen(run, "send")
     assert refused.content == (
         "Error: permission for send was refused (this run has read what came from outside (read_mail), and"
-        ' to "mallory@evil.example" was not said by the user)'
+        ' to "mallory@evil.example" was not said by the user): nobody is there to ask; --yes allows it'
     )
     assert refused.permission is not None
     assert "mallory" in refused.permission.reason
@@ -118,7 +118,9 @@ def test_amounts_links_and_parts_of_names_are_not_the_users(stage: Stage, attack
 
 def test_a_run_without_anything_from_outside_is_as_before(stage: Stage) -> None:
     run = play(stage, "Tell somebody", call("send", to=["bob@y.org"]))
-    assert seen(run, "send").content == "Error: permission for send was refused (network)"
+    assert seen(run, "send").content.startswith(
+        "Error: permission for send was refused (network): nobody is "
+    )
     play(stage, "Tell bob@y.org", call("send", to=["bob@y.org"], body="see https://a.example"))
     assert SENT == []  # the link is not the user's
     play(stage, "Tell bob@y.org", call("send", to=["bob@y.org"], body="hello"))

@@ -65,11 +65,16 @@ def _question(request: Request) -> Text:
         f"\n       Asked because {_one_line(request.reason)}." if request.reason else "", style="not bold dim"
     )
     if request.rule:
-        text.append(
-            f"\n       r and a mean: {_one_line(cut(request.rule, LONGEST_VALUE))}",
-            style="not bold default dim",
-        )
+        text.append(f"\n       r and a mean: {_one_line(_lasting(request))}", style="not bold default dim")
     return text
+
+
+def _lasting(request: Request) -> str:
+    """What a longer yes allows. The rule for a long command is that command, which stands above."""
+    exact = request.arguments.get("command") == request.preview
+    if exact and len(request.rule) > LONGEST_VALUE and request.rule.startswith(f"{request.tool}("):
+        return f"{request.tool}, with exactly this command"
+    return request.rule
 
 
 def _one_line(text: str) -> str:
@@ -114,7 +119,7 @@ def _whole_call(request: Request) -> Text:
     given = []
     for key, value in request.arguments.items():
         shown = json.dumps(value, ensure_ascii=False, default=str)
-        again = key in told or (value == request.preview and isinstance(value, str))
+        again = key in told or (isinstance(value, str) and value == request.preview)
         given.append(f"{key}={cut(shown, LONGEST_VALUE) if again else shown}")
     return Text(clean(f"{request.tool}({', '.join(given)})"), style="not bold default")
 

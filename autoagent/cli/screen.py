@@ -18,10 +18,7 @@ from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Tr
 
 GUTTER = 9  # columns of the labels at the left
 _BAR = 20  # columns of one that fills
-_FIRST, _LAST = (
-    6,
-    2,
-)  # lines of an observation; what stands last is why a program was stopped, or how it ended
+_FIRST, _LAST = 6, 2  # lines of an observation; how a program ended stands in the last
 _LINE = 400  # characters of one of them
 _NUMBER = re.compile(r"\d+[.:)]\s*")  # of the sub-goal a reply says it serves
 _CALLS_BEGIN = ("<", "{", "[")  # what a chat format puts before the calls of a reply

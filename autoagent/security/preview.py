@@ -52,7 +52,7 @@ def _change(tool: str, arguments: Mapping[str, Any], workspace: Workspace) -> st
 
 
 def diff(name: str, before: str, after: str | None) -> Diff:
-    """A unified diff of a file; ``after`` is None where it would be gone. Empty where nothing would change."""
+    """A unified diff of a file; ``after`` is None where it would be gone. Empty where nothing changes."""
     name = name.replace("\n", "⏎")
     new = "/dev/null" if after is None else name
     return Diff("\n".join(difflib.unified_diff(_lines(before), _lines(after or ""), name, new, lineterm="")))

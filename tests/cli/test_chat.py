@@ -297,7 +297,7 @@ def test_stop_at_the_question_ends_the_run(terminal: Begin, home: Path) -> None:
     assert Store(home).find("last").ending == "interrupted"
 
 
-def test_permission_is_asked_inline_and_yolo_answers(terminal: Begin) -> None:
+def test_permission_is_asked_inline_and_yolo_answers(terminal: Begin, home: Path) -> None:
     chat = terminal(script=RINGS)
     chat.ready()
     chat.enter("Ring")
@@ -305,6 +305,9 @@ def test_permission_is_asked_inline_and_yolo_answers(terminal: Begin) -> None:
     chat.enter("y")
     chat.seen("answer   all done")
     chat.ready(2)
+    asked = Store(home).load("last").steps[1].observations[0].permission
+    assert asked is not None
+    assert (asked.granted, asked.by) == (True, "user")
     chat.enter("/yolo")
     chat.seen("/confirm asks again")
     chat.ready(3)

@@ -18,6 +18,7 @@ from autoagent.cli.approval import understood
 from autoagent.cli.exits import Exit
 from autoagent.security import Answer, Request, Sandbox
 from autoagent.store import Store
+from autoagent.store.page import page
 
 from .conftest import Cli, assert_one_line, call
 
@@ -32,6 +33,11 @@ def ring(who: str) -> str:
     """Ring a bell."""
     print("ding dong")
     return f"rang {who}"
+
+@tool(effects=("network",))
+def post(url: str, body: str) -> str:
+    """Post a text."""
+    return "posted"
 '''
 
 
@@ -132,10 +138,55 @@ def test_the_real_command_is_shown_and_cannot_play_with_the_terminal(typed: Type
     assert len(re.findall(r"^ *May I\?", screen, re.MULTILINE)) == 1
 
 
-def test_nobody_to_ask_means_no(cli: Cli) -> None:
+FILLING = "x = 1\n" * 300
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("run_python", {"code": f"--- 1\n+++ 2\n{FILLING}print('EVIL')"}),  # Python, and nearly a diff
+        ("run_shell", {"command": f"--- a\n+++ b\n{FILLING}echo EVIL"}),
+        ("post", {"url": "https://example.org", "body": "a" * 200 + "EVIL"}),
+        ("write_file", {"path": "a.txt", "content": f"{FILLING}EVIL\n"}),
+    ],
+)
+def test_nothing_that_is_executed_or_written_is_hidden(
+    typed: Typed, home: Path, tool: str, arguments: dict[str, str]
+) -> None:
+    settings(home, ask=["write_file"])
+    call = ("tools", "call", tool, json.dumps(arguments), "--tools", "mine.py", "--unsafe-no-sandbox")
+    code, screen = typed("n\n", *call)
+    assert (code, screen.count("EVIL")) == (Exit.DENIED, 1)
+    assert "…" not in screen.partition("│")[2]  # only what the preview shows is shortened, before it
+
+
+def test_nobody_to_ask_means_no_and_says_what_would_be_a_yes(cli: Cli, home: Path) -> None:
     done = cli(*CALL)
     assert (done.code, done.out) == (Exit.DENIED, "")
-    assert done.err == "permission for ring was refused (network): --yes grants it\n"
+    refused = "permission for ring was refused (network): nobody is there to ask; "
+    assert done.err == f"{refused}--allow ring, --yes or an allow rule in the settings allows it\n"
+    assert cli(*CALL, "--allow", "ring").out == "rang Tom\n"
+    settings(home, ask=["ring"])
+    done = cli(*CALL, "--allow", "ring")  # which does not lift a rule that asks
+    assert done.err == (
+        "permission for ring was refused (the rule ring says ask): nobody is there to ask; --yes allows it\n"
+    )
+
+
+def test_the_record_tells_a_person_from_yes_and_from_nobody(cli: Cli, home: Path) -> None:
+    script = [["ring"], call("ring", who="Tom"), call("finish", answer="done")]
+    chat = ("chat", "--tools", "mine.py", "--no-memory")
+    told = cli(*chat, script=[*script, *script], stdin=b"Ring\n/yolo\nRing again\n").out
+    assert "nobody is there to ask; --allow ring, --yes or" in told
+    cli("run", "-g", "Ring", "--tools", "mine.py", "--yes", script=script)
+    store = Store(home)
+    said = [store.load(run.run_id).steps[1].observations[0].permission for run in store.runs()]
+    assert [(each.granted, each.by) for each in said if each] == [
+        (True, "yes"),
+        (True, "yes"),
+        (False, "policy"),
+    ]
+    assert "allowed by --yes: network" in page(store, "last")
 
 
 def test_what_a_tool_prints_is_not_its_result(cli: Cli) -> None:

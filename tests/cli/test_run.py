@@ -179,6 +179,7 @@ def test_yes_grants_what_nobody_can_be_asked_for(cli: Cli, workspace: Path) -> N
     arguments = ("run", "-g", "Ring a bell far away", "--tools", "mine.py")
     assert "rang tom" not in (asked := cli(*arguments, script=script)).out
     assert "refused: network" in asked.out
+    assert "nobody is there to ask; --allow ring, --yes or an allow rule" in asked.out
     assert "rang tom" in (granted := cli(*arguments, "--yes", script=script)).out
     assert "allowed: network" in granted.out
 

@@ -279,3 +279,16 @@ def test_a_run_is_shown_with_all_that_happened_in_it(cli: Cli, home: Path, works
     record.close()
     assert f"autoagent run --resume {record.run_id}" in cli("runs", "show", record.run_id).out
     store.close()
+
+
+def test_a_long_observation_is_shown_with_its_end_which_tells_why(cli: Cli, workspace: Path) -> None:
+    lines = [f"line {number}" for number in range(1, 31)]
+    (workspace / "log.txt").write_text("\n".join([*lines, "Stopped: it wrote too much."]), encoding="utf-8")
+    (workspace / "nine.txt").write_text("\n".join(lines[:9]), encoding="utf-8")
+    script = [["read"], call("read_file", path="log.txt"), call("finish", answer="read")]
+    expected = [*lines[:6], "… 23 more lines", "line 30", "Stopped: it wrote too much."]
+    for screen in (cli("run", "-g", "Read log.txt", script=script).out, cli("runs", "show").out):
+        shown = [line.strip() for line in screen.splitlines()]
+        assert shown[shown.index("line 1") :][: len(expected)] == expected
+    script[1] = call("read_file", path="nine.txt")
+    assert "more lines" not in cli("run", "-g", "Read nine.txt", script=script).out

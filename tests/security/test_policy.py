@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autoagent.errors import Denied
-from autoagent.security import Answer, Policy, Request, Rules
+from autoagent.security import Answer, Policy, Request, Rules, agree, refuse
 
 
 class Person:
@@ -43,14 +43,18 @@ def test_by_default_what_stays_in_the_workspace_is_allowed(effect: str) -> None:
 def test_by_default_the_rest_is_asked_and_nobody_to_ask_means_no(effect: str) -> None:
     request = Policy().asks("fetch", ("read", effect), {"x": 1})
     assert request == Request("fetch", {"x": 1}, (effect,))
-    assert goes(Policy(), "fetch", (effect,)) == f"permission for fetch was refused ({effect})"
+    assert goes(Policy(), "fetch", (effect,)) == (
+        f"permission for fetch was refused ({effect}): nobody is there to ask; "
+        "--allow fetch, --yes or an allow rule in the settings allows it"
+    )
+    assert goes(Policy(rules=Rules(allow=("fetch",))), "fetch", (effect,)) == "free"
     assert goes(Policy(approve=lambda request: True), "fetch", (effect,)) == "granted"
 
 
 def test_running_programs_is_free_in_the_sandbox_and_only_there() -> None:
     policy = Policy(sandboxed=("run_shell",))
     assert goes(policy, "run_shell", ("execute",), command="ls") == "free"
-    assert goes(policy, "deploy", ("execute",)) == "permission for deploy was refused (execute)"
+    assert goes(policy, "deploy", ("execute",)).startswith("permission for deploy was refused (execute): ")
     assert "network" in policy.asks("run_shell", ("execute", "network"), {}).effects  # type: ignore[union-attr]
     strict = Policy(sandboxed=("run_shell",), decisions={"execute": "deny"})
     assert goes(strict, "run_shell", ("execute",)) == "run_shell is not permitted here (execute)"
@@ -113,7 +117,8 @@ def test_a_yes_for_the_run_answers_an_ask_rule_but_lifts_no_deny() -> None:
 
 
 def test_yes_to_everything_lifts_no_deny() -> None:
-    policy = Policy(approve=lambda request: True, rules=Rules(deny=("finetune",)))
+    policy = Policy(approve=agree, rules=Rules(deny=("finetune",)))
+    assert goes(policy, "http_get", ("network",)) == "granted"
     assert goes(policy, "finetune", ("train",)) == "finetune is not permitted here (the rule finetune)"
 
 
@@ -131,6 +136,13 @@ def test_what_the_person_says_with_a_no_reaches_the_model() -> None:
     with pytest.raises(Denied, match=r"permission for finetune was refused \(train\): use a copy") as refusal:
         policy.permit(request)
     assert (refusal.value.by, refusal.value.feedback) == ("user", "use a copy")
+
+
+def test_an_answer_is_as_true_as_it_grants_and_says_whose_it_is() -> None:
+    request = Request("finetune", {}, ("train",))
+    assert (bool(refuse(request)), refuse(request).by) == (False, "policy")
+    assert (bool(agree(request)), agree(request).by) == (True, "yes")
+    assert Answer(True, "run").by == "user"
 
 
 def test_a_preview_is_made_only_when_there_is_something_to_ask() -> None:
@@ -157,8 +169,6 @@ def test_links_are_followed_where_the_workspace_is_known(tmp_path: Path) -> None
     policy = Policy(rules=rules, workspace=tmp_path)
     assert goes(policy, "save", ("network",), path="reports/a") == "free"
     assert goes(policy, "save", ("network",), path=f"{tmp_path}/reports/a") == "free"
-    assert (
-        goes(policy, "save", ("network",), path="reports/way/a")
-        == "permission for save was refused (network)"
-    )
+    refused = goes(policy, "save", ("network",), path="reports/way/a")
+    assert refused.startswith("permission for save was refused (network): ")
     assert "not permitted" in goes(policy, "read_file", ("read",), path="reports/way/a")

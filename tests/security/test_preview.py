@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoagent.security import preview
+from autoagent.security import Diff, preview
 from autoagent.workspace import Workspace
 
 
@@ -37,6 +37,26 @@ def test_commands_code_and_addresses_are_shown_whole(workspace: Workspace) -> No
     assert preview("run_shell", {"command": "ls\nrm x"}, workspace) == "ls\nrm x"
     assert preview("run_python", {"code": "print(1)"}, workspace) == "print(1)"
     assert preview("http_get", {"url": "https://example.org"}, workspace) == "https://example.org"
+
+
+def test_a_diff_is_one_by_what_the_tool_is_not_by_what_it_looks_like(workspace: Workspace) -> None:
+    code = "--- a.txt\n+++ a.txt\nprint(1)"
+    shown = preview("run_python", {"code": code}, workspace)
+    assert (shown, isinstance(shown, Diff)) == (code, False)
+    write = {"path": "a.txt", "content": "x", "command": "ls"}
+    assert isinstance(preview("write_file", write, workspace), Diff)
+    assert preview("write_file", write, workspace, built_in=False) == "ls"  # another tool of that name
+
+
+def test_a_diff_shows_every_change_that_would_be_made(workspace: Workspace) -> None:
+    many = "".join(f"{number}\n" for number in range(1000))
+    assert len(body(preview("write_file", {"path": "a.txt", "content": many}, workspace))) == 1003
+    (workspace.root / "f.py").write_text("# now\x0crun()\r\nend", encoding="utf-8", newline="")
+    woken = preview("write_file", {"path": "f.py", "content": "# now\nrun()\nend"}, workspace)
+    assert woken.split("\n")[3:] == [
+        *("-# now\x0crun()\r", "-end", "\\ No newline at end of file"),
+        *("+# now", "+run()", "+end"),  # the tool ends the last line
+    ]
 
 
 def test_where_nothing_is_lost_the_call_says_it_all(workspace: Workspace) -> None:
