@@ -118,9 +118,7 @@ def test_amounts_links_and_parts_of_names_are_not_the_users(stage: Stage, attack
 
 def test_a_run_without_anything_from_outside_is_as_before(stage: Stage) -> None:
     run = play(stage, "Tell somebody", call("send", to=["bob@y.org"]))
-    assert seen(run, "send").content.startswith(
-        "Error: permission for send was refused (network): nobody is "
-    )
+    assert seen(run, "send").content.startswith("Error: permission for send was refused (network): ")
     play(stage, "Tell bob@y.org", call("send", to=["bob@y.org"], body="see https://a.example"))
     assert SENT == []  # the link is not the user's
     play(stage, "Tell bob@y.org", call("send", to=["bob@y.org"], body="hello"))

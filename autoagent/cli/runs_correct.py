@@ -20,7 +20,7 @@ from autoagent.cli.exits import Exit
 from autoagent.cli.options import AgentOptions, Contact, Option, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.runs_args import Json, Run
-from autoagent.cli.screen import Screen
+from autoagent.cli.screen import Screen, shortened
 from autoagent.cli.streams import json_line, only_results
 from autoagent.errors import UsageError
 from autoagent.store import Store
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from autoagent.evals import Suite
     from autoagent.tools import Tool
     from autoagent.training.corrections import WrongAction
-
-_LINES = 6  # of an observation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +142,8 @@ def _show(wrong: WrongAction, screen: Console) -> None:
     for number, call in enumerate(step.reply.calls):
         screen.print(Text("  ").append_text(console.call_text(call.name, call.arguments)), soft_wrap=True)
         seen = step.observations[number : number + 1]
-        for line in [line for each in seen for line in each.content.splitlines()][:_LINES]:
-            screen.print(Text(f"    {console.clean(console.cut(line, 160))}", style="dim"), soft_wrap=True)
+        for line in [line for each in seen for line in shortened(each.content).split("\n")]:
+            screen.print(Text(f"    {line}", style="dim"), soft_wrap=True)
     if not step.reply.calls:
         screen.print(Text("  (no call)", style="dim"))
 

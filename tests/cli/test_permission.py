@@ -158,6 +158,7 @@ def test_nothing_that_is_executed_or_written_is_hidden(
     code, screen = typed("n\n", *call)
     assert (code, screen.count("EVIL")) == (Exit.DENIED, 1)
     assert "…" not in screen.partition("│")[2]  # only what the preview shows is shortened, before it
+    assert ("run_shell, with exactly this command" in screen) == (tool == "run_shell")
 
 
 def test_nobody_to_ask_means_no_and_says_what_would_be_a_yes(cli: Cli, home: Path) -> None:
