@@ -7,7 +7,7 @@ The word index is saved when a memory is closed, so that opening a large one doe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from autoagent.errors import AutoagentError, StoreError
@@ -62,6 +62,9 @@ class ChromaMemory(ShelvedMemory):
     def close(self) -> None:
         """Save the word index, close Chroma, then let other processes in; closing twice is harmless."""
         with self._guard:
+            if self._open and not self._place.shared and self._erased >= max(ROOM, len(self._shelf)):
+                with suppress(StoreError), self._told():  # or another time
+                    self._renew()
             if self._open and self._changed:
                 self._place.save(self._shelf.packed() | self._noted())
             self._place.close(self._client)
@@ -96,17 +99,15 @@ class ChromaMemory(ShelvedMemory):
 
     def _erase(self, ids: Sequence[str]) -> None:
         self._will_change()
+        self._erased += len(ids)
         for start in range(0, len(ids), BATCH):
             self._collection.delete(ids=list(ids[start : start + BATCH]))
 
-    def _let_go(self, ids: list[str]) -> None:
-        super()._let_go(ids)
-        self._erased += len(ids)
-        if self._erased >= max(ROOM, len(self._shelf)) and not self._place.shared:
-            self._renew()
-
     def _renew(self) -> None:
-        """Write all anew: the index marks what is erased and keeps its vectors, so it would grow for ever."""
+        """Write all anew: the index marks what is erased and keeps its vectors, so it would grow for ever.
+
+        Only before closing: Chroma holds an index in memory until then, also one that is gone.
+        """
         assert self._client is not None
         old, name, ids = self._collection, self._collection.name, self._shelf.chosen()
         fresh = self._client.create_collection(

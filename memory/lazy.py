@@ -52,13 +52,13 @@ class LazyMemory:
         self._guard = threading.Lock()
         self._closed = threading.Event()
 
-    def add(self, text: str, kind: str = "semantic", source: str = "") -> str:
+    def add(self, text: str, kind: str = "semantic", source: str = "", *, key: str = "") -> str:
         """Remember ``text``; see ``Memory.add``. While others hold the memory, it is put aside for it."""
         try:
             with self._memory() as memory:
-                return memory.add(text, kind, source)
+                return memory.add(text, kind, source, key=key)
         except MemoryLocked:
-            return pending.put_aside(self._home / "memory", text, kind, source)
+            return pending.put_aside(self._home / "memory", text, kind, source, key)
 
     def replace(self, source: str, chunks: Sequence[Chunk]) -> tuple[int, int]:
         """Make ``chunks`` all that is kept of a document; see ``Memory.replace``."""

@@ -24,22 +24,23 @@ _MOST = 1_000  # taken in at once
 _numbers = itertools.count()
 
 
-def put_aside(folder: Path, text: str, kind: str, source: str) -> str:
+def put_aside(folder: Path, text: str, kind: str, source: str, key: str = "") -> str:
     """Keep a text for the memory in ``folder``, and return the id it will have there.
 
     Raises:
         ValueError: the text is empty, or there is no such kind.
         StoreError: it cannot be written.
     """
-    from autoagent.memory.ranking import clean, identify, known  # brings numpy in
+    from autoagent.memory.ranking import clean, known, named  # brings numpy in
 
     text, source = clean(text), source.encode("utf-8", "replace").decode("utf-8")
-    id = identify(text, known(kind), source)
+    id = named(text, known(kind), source, key)
     waiting = folder / FOLDER
     place = waiting / f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
     try:
         waiting.mkdir(parents=True, exist_ok=True)
-        disk.replace(place, json.dumps({"text": text, "kind": kind, "source": source}).encode("utf-8"))
+        told = {"text": text, "kind": kind, "source": source, "key": key}
+        disk.replace(place, json.dumps(told).encode("utf-8"))
     except OSError as error:
         raise StoreError(f"{waiting} cannot be written ({error.strerror}): free some space") from None
     return id
@@ -61,12 +62,13 @@ def count(folder: Path) -> int:
     return sum(1 for _ in (folder / FOLDER).glob("*.json"))
 
 
-def _read(file: Path) -> tuple[str, str, str] | None:
+def _read(file: Path) -> tuple[str, str, str, str] | None:
     """None for one that tells nothing: they are written whole, so somebody changed it."""
     from autoagent.memory.ranking import clean, known
 
     try:
         told = json.loads(file.read_bytes())
-        return clean(str(told["text"])), known(str(told["kind"])), str(told["source"])
+        text, kind = clean(str(told["text"])), known(str(told["kind"]))
+        return text, kind, str(told["source"]), str(told.get("key", ""))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -90,8 +90,10 @@ class Chunk:
 class Memory(Protocol):
     """Texts that outlive a run, found again by what they say. Safe to share between threads."""
 
-    def add(self, text: str, kind: str = "semantic", source: str = "") -> str:
+    def add(self, text: str, kind: str = "semantic", source: str = "", *, key: str = "") -> str:
         """Remember ``text`` and return its id; the same text, kind and source are stored once.
+
+        With a ``key``, it takes the place of what was kept under that key and kind before.
 
         Raises:
             ValueError: the text is empty, or there is no such kind.

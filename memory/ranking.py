@@ -49,6 +49,11 @@ def identify(text: str, kind: str, source: str, lines: str = "") -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
+def named(text: str, kind: str, source: str, key: str) -> str:
+    """Return the id of a text that is added: with a key, the same for all texts of that key and kind."""
+    return identify(f"\x1e{key}", kind, "") if key else identify(text, kind, source)
+
+
 def depth(k: int) -> int:
     """Return how many nearest vectors a recall of ``k`` texts needs.
 

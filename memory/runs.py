@@ -8,7 +8,6 @@ from autoagent.memory.protocol import OUTSIDE, Memory, MemoryLocked
 from autoagent.trajectory import Trajectory
 
 LONGEST_GOAL, LONGEST_ANSWER = 300, 300  # characters
-_SAME_GOAL = 8  # memories nearest to a goal, among which an older run of it would be
 
 
 def remember_run(memory: Memory, trajectory: Trajectory, *, tainted: bool = False) -> list[str]:
@@ -53,15 +52,8 @@ def sources_of(run_id: str) -> tuple[str, str]:
 
 
 def _latest(memory: Memory, goal: str, outcome: str, kind: str, source: str) -> str:
-    """Keep one memory of a goal, and forget the one of an older run."""
-    head = f"{goal} — "
-    older: list[str] = []
-    with suppress(MemoryLocked):
-        older = [each.id for each in memory.recall(goal, _SAME_GOAL, kind) if each.text.startswith(head)]
-    id = memory.add(head + outcome, kind, source)
-    with suppress(MemoryLocked):
-        memory.forget(*(each for each in older if each != id))
-    return id
+    """Keep one memory of a goal, in the place of that of an older run."""
+    return memory.add(f"{goal} — {outcome}", kind, source, key=f"run of {goal}")
 
 
 def _episode(run: Trajectory) -> str:

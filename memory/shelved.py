@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from autoagent.memory.embedder import Embedder, GramEmbedder, Vectors
 from autoagent.memory.fit import shares
 from autoagent.memory.protocol import Chunk, Entry, Recalled
-from autoagent.memory.ranking import Shelf, clean, depth, identify, known
+from autoagent.memory.ranking import Shelf, clean, depth, identify, known, named
 
 ROOM = 1_000  # removed entries that are always put up with; more of them than there are others are not
 
@@ -44,23 +44,24 @@ class ShelvedMemory(ABC):
     def _nearest(self, vectors: Vectors, most: int, kind: str) -> Mapping[str, float]:
         """Return the cosines of at least the ``most`` nearest to ``vectors`` (1, D), by id."""
 
-    def add(self, text: str, kind: str = "semantic", source: str = "") -> str:
+    def add(self, text: str, kind: str = "semantic", source: str = "", *, key: str = "") -> str:
         """Remember ``text``, kept for good when this returns; see ``Memory.add``."""
         text, source = clean(text), _valid(source)
-        id = identify(text, known(kind), source)
+        id = named(text, known(kind), source, key)
         with self._guard, self._using():
-            if id not in self._shelf:
+            if key or id not in self._shelf:
                 self._keep([Entry(id, text, kind, source, "", self._next_age())])
         return id
 
-    def take_in(self, texts: Sequence[tuple[str, str, str]]) -> None:
-        """Remember texts that were put aside, oldest first: text, kind and source, as ``add`` took them."""
+    def take_in(self, texts: Sequence[tuple[str, str, str, str]]) -> None:
+        """Remember texts that were put aside, oldest first, as ``add`` takes them: text, kind, source, key."""
         with self._guard, self._using():
             age, new = self._next_age(), dict[str, Entry]()
-            for text, kind, source in texts:
-                id = identify(text, kind, source)
-                if id not in self._shelf:
-                    new.setdefault(id, Entry(id, text, kind, source, "", age + len(new)))
+            for number, (text, kind, source, key) in enumerate(texts):
+                id = named(text, kind, source, key)
+                if key or (id not in self._shelf and id not in new):
+                    new.pop(id, None)
+                    new[id] = Entry(id, text, kind, source, "", age + number)
             self._keep(list(new.values()))
 
     def replace(self, source: str, chunks: Sequence[Chunk]) -> tuple[int, int]:
@@ -128,13 +129,19 @@ class ShelvedMemory(ABC):
         if entries:
             self._write(entries)
         for entry in entries:
+            if entry.id in self._shelf:
+                self._shelf.drop(entry.id)
             self._shelf.put(entry)
+        self._tidy()
 
     def _let_go(self, ids: list[str]) -> None:
         if ids:
             self._erase(ids)
         for id in ids:
             self._shelf.drop(id)
+        self._tidy()
+
+    def _tidy(self) -> None:
         if self._shelf.dropped >= max(ROOM, len(self._shelf)):
             self._shelf = Shelf.unpacked(self._shelf.packed())
 
