@@ -54,7 +54,7 @@ class ShelvedMemory(ABC):
         return id
 
     def take_in(self, texts: Sequence[tuple[str, str, str, str]]) -> None:
-        """Remember texts that were put aside, oldest first, as ``add`` takes them: text, kind, source, key."""
+        """Remember what was put aside, oldest first, as ``add`` takes it: text, kind, source, key."""
         with self._guard, self._using():
             age, new = self._next_age(), dict[str, Entry]()
             for number, (text, kind, source, key) in enumerate(texts):
