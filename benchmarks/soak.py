@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,7 +88,10 @@ def seen(began: float, used: float, steps: Sequence[float]) -> Sample:
     here = Path("/proc/self")
     resident = int((here / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     tasks = list((here / "task").iterdir())
-    children = sum(len((task / "children").read_text().split()) for task in tasks)
+    children = 0
+    for task in tasks:
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            children += len((task / "children").read_text().split())
     return Sample(
         minute=round((time.monotonic() - began) / 60, 2),
         mb=round(resident, 1),
