@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "nano.json"  # of a run
 SHAPE = ("size", "hidden", "layers", "heads")
-FIXED = (*SHAPE, "batch_tokens", "max_length", "context_weight", "seed")  # the trainer guards its own
+FIXED = (*SHAPE, "batch_tokens", "context_weight", "seed")  # the trainer guards its own
 RATES = ("muon_learning_rate", "learning_rate", "warmup", "decay")
 NOT_SAVED = {"data", "tokenizer", "out", "threads", "processes", "device", "compile", "precision"}
 

@@ -41,7 +41,7 @@ class NanoTraining(Settings):
     minutes: float | None = Field(default=None, gt=0, description="Budget by wall clock, in minutes.")
     tokens: int | None = Field(default=None, gt=0, description="Budget in tokens.")
     batch_tokens: int = Field(default=8192, ge=64, description="Tokens per update, padding counted.")
-    max_length: int = Field(default=1024, ge=16, le=4096, description="Episodes are cut to this, in tokens.")
+    max_length: int = Field(default=2048, ge=16, le=4096, description="Episodes are cut to this, in tokens.")
     context_weight: float = Field(
         default=0.0, ge=0, le=1, description="Weight in the loss of the tokens that are not targets."
     )
