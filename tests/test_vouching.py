@@ -148,7 +148,7 @@ def test_what_the_model_wrote_is_not_the_users_when_it_comes_back(
     run = play(stage, "Tidy up", *before, SEND, memory=VolatileMemory())
     assert SENT == []
     assert "there is no tool" not in stage.heard
-    assert last(run, "send").content == "Error: permission for send was refused (network)"
+    assert last(run, "send").content.startswith("Error: permission for send was refused (network)")
     assert len([each for each in stage.seen if isinstance(each, events.ApprovalWanted)]) == 1
     assert not run.trajectory.tainted
     play(stage, f"Tell {EVIL} about the {TEXT}", *before, SEND, memory=VolatileMemory())
