@@ -60,7 +60,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_MOST)
         self._over = False
-        self._threads: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []  # those that have ended are left out now and then
         try:
             self._near, self._far = socket.socketpair()
         except OSError as problem:
@@ -107,26 +107,19 @@ class Proxy:
     def start(self, work: Callable[..., None], *given: object) -> threading.Thread:
         """Do something in a thread that this proxy waits for at its end. Raises OSError: it cannot begin."""
 
-        def worked() -> None:
-            try:
-                work(*given)
-            finally:
-                self._threads.discard(thread)
-
-        thread = threading.Thread(target=worked, name="sandbox proxy", daemon=True)
+        thread = threading.Thread(target=work, args=given, name="sandbox proxy", daemon=True)
         with self._lock:  # a thread that is known has begun, or could not be waited for
-            self._threads.add(thread)
             try:
                 thread.start()
             except RuntimeError as problem:  # there are too many
-                self._threads.discard(thread)
                 raise OSError(str(problem)) from None
+            self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
         return thread
 
     def _at_work(self) -> threading.Thread | None:
         """A thread that has not ended."""
         with self._lock:
-            return next(iter(list(self._threads)), None)
+            return next(filter(threading.Thread.is_alive, self._threads), None)
 
     def keep(self, each: socket.socket) -> None:
         """End this connection with the proxy. Raises OSError when that has ended already."""

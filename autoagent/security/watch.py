@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from autoagent.errors import ToolError
 
@@ -24,6 +24,7 @@ _LOOK = 0.1  # seconds between two looks at memory and processes
 _GLANCE = 0.01  # seconds between two counts of all processes there are
 _PATIENCE = 5.0  # seconds for a program to end what it started
 _CHUNK = 65_536  # bytes
+_PIPE = 2**20  # bytes that a pipe holds at most, unless root allows more
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class _Watched:
                 if data:
                     self.kept.add(data)
                 elif self.program.poll() is not None:
+                    self._take_rest(pipe)
                     return ""  # a child left behind may still hold the pipe open
                 elif data == b"":
                     selector.unregister(pipe)  # closed, but the program goes on in silence
@@ -151,6 +153,13 @@ class _Watched:
                     looked = now
                     if reached := self._use():
                         return reached
+
+    def _take_rest(self, pipe: IO[bytes]) -> None:
+        """Take in what was written between the last look and the end: no more than a pipe can hold."""
+        for _ in range(-(-_PIPE // _CHUNK)):
+            if not (data := pipe.read(_CHUNK)):
+                return
+            self.kept.add(data)
 
     def _use(self) -> str:
         """The limit that memory or number of all processes is above."""

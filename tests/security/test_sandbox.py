@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import selectors
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -227,6 +229,19 @@ def test_a_flood_of_output_is_stopped_and_head_and_tail_kept(run: Run) -> None:
     assert done.output.startswith("first\n1\n")
     assert done.output.endswith("100000\nlast\n")
     assert "bytes left out" in done.output
+
+
+def test_what_is_written_right_before_the_end_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    select = selectors.DefaultSelector.select
+
+    def slow(selector: selectors.DefaultSelector, timeout: float | None = None) -> list[Any]:
+        select(selector, timeout)
+        time.sleep(0.1)  # as on a busy machine
+        return []  # what came meanwhile is not known yet
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", slow)
+    assert run("echo first; seq 2000; echo last").output.split("\n")[-3:] == ["2000", "last", ""]
+    assert run("sleep 9 & echo done").output == "done\n"
 
 
 def test_a_file_cannot_grow_without_end(run: Run, workspace: Workspace) -> None:
