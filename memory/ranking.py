@@ -140,10 +140,10 @@ class Shelf:
         """Return everything as arrays for ``unpacked``."""
         living = np.array(self._group_of, dtype=np.uint32)[self.lexical.alive()]
         used, groups = np.unique(living, return_inverse=True)
-        named = list(self._groups)
+        groups_by_number = list(self._groups)
         about = {
             "last_age": self.last_age,
-            "groups": [named[number] for number in used.tolist()],
+            "groups": [groups_by_number[number] for number in used.tolist()],
             "ids": self.chosen(),
         }
         described = np.frombuffer(json.dumps(about).encode("utf-8"), dtype=np.uint8)

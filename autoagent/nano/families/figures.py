@@ -227,7 +227,7 @@ _VERBS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 # What the expert calls an expression, before it names the numbers in their order there.
 
-_CALLED = {
+CALLED = {
     "{a} + {b}": "add",
     "{a} - {b}": "subtract",
     "{a} * {b}": "multiply",
@@ -282,7 +282,7 @@ def sum_in_words(make: Maker) -> tuple[str, str, str]:
         goal = make.say(*patterns, **spoken)
     letters = dict.fromkeys(re.findall(r"{(\w)}", expression))
     read = [in_digits(a=(spoken[each], numbers[each])) or str(numbers[each]) for each in letters]
-    why = f"{_CALLED[expression]}: {', '.join(read)}"
+    why = f"{CALLED[expression]}: {', '.join(read)}"
     return goal[0].upper() + goal[1:], expression.format(**numbers), why
 
 

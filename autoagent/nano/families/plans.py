@@ -9,6 +9,7 @@ from autoagent.evals.task import Expected
 from autoagent.nano.families.base import Action, Clause, Episode, Kind, Maker, Split
 from autoagent.nano.families.chain import join
 from autoagent.nano.families.custom import invent_look_up
+from autoagent.nano.families.figures import CALLED
 from autoagent.nano.families.singles import draw
 from autoagent.nano.language import lower
 from autoagent.tools.calculator import calculate
@@ -187,15 +188,6 @@ _RECKONED: dict[str, tuple[str, ...]] = {
 }
 
 
-_CALLED = {
-    "{f} * {n}": "multiply",
-    "{f} + {n}": "add",
-    "{f} - {n}": "subtract",
-    "{f} / {n}": "divide",
-    "{f} * {n} / 100": "percent",
-}
-
-
 def reckon_with_result(make: Maker) -> Episode:
     """A custom tool tells a figure, which is then reckoned with."""
     made, rng = invent_look_up(make), make.rng
@@ -204,6 +196,7 @@ def reckon_with_result(make: Maker) -> Episode:
     spec = made.spec.model_copy(update={"replies": {key: str(figure)}})
     n = rng.randint(2, 99)
     shape = rng.choice(tuple(_RECKONED))
+    called = CALLED[shape.format(f="{a}", n="{b}")]
     tail = make.say(*_RECKONED[shape], n=n)
     goal = _cut(make, made.goal) + rng.choice(make.on_side(_LINKS)) + tail
     call = replace(made.call, part=made.goal)
@@ -211,7 +204,7 @@ def reckon_with_result(make: Maker) -> Episode:
     reckon = Action(
         "calculate",
         lambda seen: {"expression": shape.format(f=seen[-1], n=n)},
-        because=lambda seen: f"{_CALLED[shape]}: {seen[-1]}, {n}",
+        because=lambda seen: f"{called}: {seen[-1]}, {n}",
         part=tail,
     )
     return make.whole(Clause(goal, (call, reckon), Expected(answer=result), value=result, tools=(spec,)))
