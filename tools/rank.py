@@ -11,10 +11,12 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autoagent.tools.learned import DATE, FILE, SUM, TABLE, demands
 from autoagent.tools.related import RELATED
+from autoagent.tools.stems import STOP, stem
+from autoagent.tools.vectors import fit
 
 if TYPE_CHECKING:
     from autoagent.tools.base import Tool
@@ -26,19 +28,10 @@ _KINDS = (
     ("<sum>", SUM),
     ("<number>", re.compile(r"\d+")),
 )
-# Words that say nothing about which tool is meant.
-_STOP = frozenset(
-    "a an the of in on at to for from by with and or then it its is are was be me my i you your please can"
-    " could would that this as into do does".split()
-)
 # Words of so many tools and goals that they say little.
 _COMMON = frozenset(
     "tell say give show get check see find want need know help let like have has any about some there user"
     " what which who how when where".split()
-)
-_ENDINGS = (
-    *("ations", "ation", "ments", "ment", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "s"),
-    *("e", "y"),
 )
 _QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")  # data, not wishes
 _ASKED = 1.0  # demand from which a clause is taken to ask for a tool
@@ -52,21 +45,34 @@ _CLAUSES = re.compile(
 )
 
 
+class Wording(NamedTuple):
+    """What a tool says of itself.
+
+    Attributes:
+        own: Name, description and names of arguments.
+        hints: Words of people who want it, which need no related words.
+        ours: Whether it is built in: for those it is learned what they are asked for with.
+    """
+
+    name: str
+    own: str
+    hints: str = ""
+    ours: bool = False
+
+
 def rank(goal: str, tools: Sequence[Tool]) -> list[Tool]:
     """The tools, best first. Each clause of a goal ("… and then …") gets its say in turn.
 
-    What counts is how alike goal and tool are in words and, for built-in tools, how much such wordings
-    ask for them (``learned``).
+    What counts is how alike goal and tool are in words and how much such wordings ask for it: for built-in
+    tools by their names (``learned``), for others by their words (``vectors``).
 
     Ties keep the order given, so the result is deterministic.
     """
-    goal = _QUOTED.sub(' "" ', goal[:_READ])
+    goal = without_quotes(goal[:_READ])
     parts = [part for part in _CLAUSES.split(goal) if part.strip()]
     clauses = [goal, *parts] if len(parts) > 1 else [goal]
-    texts = [_about(each) for each in tools]
-    rarity = _rarity(texts)
-    names = [each.name for each in tools]
-    alike = [[_similarity(_features(clause), text, rarity) for text in texts] for clause in clauses]
+    wordings = [wording(each) for each in tools]
+    alike = likeness(clauses, wordings)
     enough = _TELLING * max((max(each, default=0.0) for each in alike), default=0.0)
     orders = []
     for clause, similar in zip(clauses, alike, strict=True):
@@ -74,8 +80,8 @@ def rank(goal: str, tools: Sequence[Tool]) -> list[Tool]:
         if most < enough and max(asked.values(), default=0.0) < _ASKED:
             continue  # a courtesy: "No hurry."
         scores = [
-            (_ALIKE if name in asked else 1) * value / (most or 1) + asked.get(name, 0)
-            for name, value in zip(names, similar, strict=True)
+            score + (0 if told.ours else fit(clause, told.own))
+            for score, told in zip(asked_for(similar, wordings, asked), wordings, strict=True)
         ]
         orders.append(sorted(range(len(tools)), key=lambda at, scores=scores: -scores[at]))  # type: ignore[misc]
     best: dict[int, None] = {}
@@ -85,10 +91,35 @@ def rank(goal: str, tools: Sequence[Tool]) -> list[Tool]:
     return [tools[number] for number in best]
 
 
-def _about(tool: Tool) -> Mapping[str, float]:
-    """Features of what a tool says of itself, and of its hints, which need no related words."""
-    own = _features(" ".join((tool.name, tool.description, *tool.parameters["properties"])))
-    hinted = _features(tool.hints, related=False)
+def likeness(clauses: Sequence[str], tools: Sequence[Wording]) -> list[list[float]]:
+    """How alike each clause and each of the tools are in words, from 0 up; words of few tools count most."""
+    texts = [_about(each) for each in tools]
+    rarity = _rarity(texts)
+    return [[_similarity(_features(clause), text, rarity) for text in texts] for clause in clauses]
+
+
+def asked_for(similar: Sequence[float], tools: Sequence[Wording], asked: Mapping[str, float]) -> list[float]:
+    """Likeness by that of the tool most alike, and what the goal's words ask for by name (``demands``)."""
+    most = max(similar, default=0.0) or 1
+    return [
+        (_ALIKE if tool.name in asked else 1) * value / most + asked.get(tool.name, 0)
+        for value, tool in zip(similar, tools, strict=True)
+    ]
+
+
+def without_quotes(goal: str) -> str:
+    """A goal without what it quotes, which is data."""
+    return _QUOTED.sub(' "" ', goal)
+
+
+def wording(tool: Tool) -> Wording:
+    """What a tool says of itself."""
+    own = " ".join((tool.name, tool.description, *tool.parameters["properties"]))
+    return Wording(tool.name, own, tool.hints, ours=tool.source == "built in")
+
+
+def _about(tool: Wording) -> Mapping[str, float]:
+    own, hinted = _features(tool.own), _features(tool.hints, related=False)
     return {feature: own.get(feature, 0) + hinted.get(feature, 0) for feature in {**own, **hinted}}
 
 
@@ -105,15 +136,15 @@ def _features(text: str, related: bool = True) -> Mapping[str, float]:
         if hits:
             found[kind] += 6 if kind == "<table>" else 3  # most tables are named, and little else
     for word in re.findall(r"[^\W_]+", text):
-        if word in _STOP:
+        if word in STOP:
             continue
-        stem = _stem(word)
+        root = stem(word)
         if word in _COMMON:
-            found["word " + stem] += 2
+            found["word " + root] += 2
             continue
-        found["word " + stem] += 3
+        found["word " + root] += 3
         found["start " + word[:5]] += 1.5
-        for group in _groups().get(stem, ()) if related else ():
+        for group in _groups().get(root, ()) if related else ():
             found[group] = 5
         padded = f" {word} "
         for start in range(len(padded) - 2):
@@ -126,18 +157,9 @@ def _groups() -> Mapping[str, Sequence[str]]:
     """The groups of related words by stem."""
     found: dict[str, list[str]] = defaultdict(list)
     for number, line in enumerate(RELATED):
-        for stem in dict.fromkeys(map(_stem, line.split())):
-            found[stem].append(f"group {number}")
+        for root in dict.fromkeys(map(stem, line.split())):
+            found[root].append(f"group {number}")
     return found
-
-
-def _stem(word: str) -> str:
-    """A word without its ending, if three letters or more are left."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word.removesuffix(ending)
-            break
-    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
 
 
 def _rarity(texts: Sequence[Mapping[str, float]]) -> dict[str, float]:

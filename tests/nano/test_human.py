@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -19,6 +20,8 @@ from autoagent.nano.expert import NotShown, demonstrate
 from autoagent.nano.human import OUT_OF_SCOPE, Request, frequent_slots, is_held_out_intent, requests, words
 from autoagent.nano.intents import argument_names, catalogue, name_from
 from autoagent.nano.requests import HumanData, human_suite
+from autoagent.nano.vectors import learn_vectors
+from autoagent.tools.vectors import SIZE
 from autoagent.trajectory import ToolCall
 
 # Written for this test in the style of the data sets; alarm_query, play_music, gas and BookRestaurant are
@@ -291,3 +294,16 @@ def test_a_task_wants_the_right_tool_with_exactly_these_values(folder: Path) -> 
     assert not called(
         task.model_copy(update={"expected": task.expected.model_copy(update={"calls": (other,)})})
     )
+
+
+# --- the ranking -----------------------------------------------------------------------------------------
+
+
+def test_vectors_learn_which_words_go_together(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "vectors.json"
+    before, after = learn_vectors(folder, table, count=600)
+    assert before < after
+    learned = json.loads(table.read_text())
+    assert learned["unit"] > 0
+    assert {"alarm", "tun"} <= set(learned["words"])
+    assert all(len(base64.b64decode(row)) == SIZE for row in learned["words"].values())

@@ -73,6 +73,23 @@ def test_the_clear_case_comes_first() -> None:
     assert rank("Which weekday is 2026-03-01?", TOOLS)[0].name == "weekday_of"
 
 
+@pytest.mark.parametrize(
+    ("goal", "wanted"),
+    [
+        ("will I need an umbrella tomorrow", "sky_1"),
+        ("who is the boss of this firm", "sky_2"),
+        ("I am hungry, what can I cook", "sky_3"),
+    ],
+)
+def test_a_tool_is_found_by_words_that_go_with_its_own(goal: str, wanted: str) -> None:
+    own = [
+        made("sky_2", "Find the manager of a company", "company"),
+        made("sky_3", "Suggest a recipe for a meal", "ingredients"),
+        made("sky_1", "Tell the weather forecast", "day"),
+    ]
+    assert rank(goal, [*builtin_tools(), *own])[0].name == wanted
+
+
 def test_every_part_of_a_goal_has_its_say_in_turn() -> None:
     best = rank("Boil the kettle in the kitchen and then look up the salary of Tom", TOOLS)
     assert {each.name for each in best[:2]} == {"kettle_on", "x_7"}
