@@ -11,8 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-# Escape sequences and the like in a file's text must not reach the user's terminal.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Escape sequences and the like in a file's text must not reach the user's terminal, and what cannot be seen
+# must not hide in a path or an address. Joiners stay: emoji and several scripts need them.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064"
+    r"\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 LONGEST_VALUE = 160  # characters
 
 
@@ -27,7 +31,7 @@ def err() -> Console:
 
 
 def clean(text: str) -> str:
-    """The text without what would move the cursor, change colours or turn letters around."""
+    """The text without what would move the cursor, change colours, turn letters around or hide."""
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n")).expandtabs(4)
 
 

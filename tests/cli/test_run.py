@@ -223,11 +223,13 @@ def test_a_reply_cut_short_is_shown(cli: Cli) -> None:
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(cli: Cli, workspace: Path) -> None:
-    (workspace / "evil.txt").write_text("\x1b[2Jgone\x07\n\u202eabc\n[red]plain[/red]", encoding="utf-8")
+    (workspace / "evil.txt").write_text(
+        "\x1b[2Jgone\x07\n\u202eabc\u200b\U000e0041\n[red]plain[/red]", encoding="utf-8"
+    )
     script = [["read"], call("read_file", path="evil.txt"), call("finish", answer="\x1b]0;title\x07")]
     done = cli("run", "-g", "Read the text file evil.txt", script=script)
     assert "\x1b" not in done.out
-    assert "\u202e" not in done.out
+    assert not {"\u202e", "\u200b", "\U000e0041"} & set(done.out)
     assert "[red]plain[/red]" in done.out
 
 
