@@ -18,13 +18,14 @@ from autoagent.cli import console
 from autoagent.cli.eval_suites import find_suite
 from autoagent.cli.evals import need_report
 from autoagent.cli.exits import Exit
-from autoagent.cli.finetune import TrainingOptions, checked, given, show_progress
+from autoagent.cli.finetune import show_progress
 from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.names import named
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
 from autoagent.cli.streams import json_line, only_results
+from autoagent.cli.training_options import TrainingOptions, checked, given
 from autoagent.errors import AutoagentError, UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class EvolveOptions(TrainingOptions):
         sampling = given(samples=self.samples, enough=self.enough, temperature=self.temperature)
         sampling |= given(minutes=self.sampling_minutes, seed=self.seed, limits=limits)
         rounds = given(rounds=self.rounds, minutes=self.minutes, jobs=self.jobs)
-        return checked(EvolveConfig, {**rounds, "sampling": sampling, "tuning": self.training(limits)})
+        tuning = {**self.training(limits), "named_suite": self.suite}
+        return checked(EvolveConfig, {**rounds, "sampling": sampling, "tuning": tuning})
 
     @property
     def watches(self) -> bool:
@@ -118,6 +120,7 @@ class EvolveOptions(TrainingOptions):
         from autoagent.training.watch import WatchConfig
 
         tuning = {**self.training(limits), "selection": self.selection(), "jobs": self.jobs}
+        tuning["named_suite"] = self.suite
         return checked(WatchConfig, {"after": self.after, "every": self.every, "tuning": tuning})
 
     def selection(self) -> Selection:

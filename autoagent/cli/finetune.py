@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
@@ -17,31 +15,27 @@ from autoagent.cli import console
 from autoagent.cli.evals import find_suite
 from autoagent.cli.exits import Exit
 from autoagent.cli.models import note_a_fixed_model
-from autoagent.cli.names import named
+from autoagent.cli.names import by_comma, named
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, bar, seconds
 from autoagent.cli.streams import json_line, only_results
-from autoagent.config import Settings
-from autoagent.errors import UsageError
+from autoagent.cli.training_options import GATE, TRAINING, TrainingOptions, checked, given
+from autoagent.models.versions import Versions
 
 if TYPE_CHECKING:
     from autoagent.config import Limits
     from autoagent.training.finetune import FinetuneConfig, FinetuneResult
     from autoagent.training.sft import FinetuneProgress
 
-Config = TypeVar("Config", bound=Settings)
 RUNS: dict[str, Any] = {"rich_help_panel": "Which runs"}
-TRAINING: dict[str, Any] = {"rich_help_panel": "Training"}
-GATE: dict[str, Any] = {"rich_help_panel": "Gate"}
 
 
-class Method(StrEnum):
-    """How it is learned."""
+class Judge(StrEnum):
+    """Who said that a run is right."""
 
-    SFT = "sft"
-    DPO = "dpo"
-    KTO = "kto"
+    CHECK = "check"
+    USER = "user"
 
 
 class Trainer(StrEnum):
@@ -49,45 +43,6 @@ class Trainer(StrEnum):
 
     OWN = "own"
     TRL = "trl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """What the commands that train share: how it is learned, and how it is measured."""
-
-    method: Annotated[
-        Method, Option(help="sft: do like verified runs; dpo, kto: and unlike refuted ones.", **TRAINING)
-    ] = Method.SFT
-    weights: Annotated[
-        str | None, Option(metavar="full|last:N|lora|qlora", help="Which weights are trained.", **TRAINING)
-    ] = None
-    rank: Annotated[int | None, Option(min=1, help="Rank of the adapters of lora.", **TRAINING)] = None
-    epochs: Annotated[int | None, Option(min=1, help="Passes over the verified runs.", **TRAINING)] = None
-    lr: Annotated[float | None, Option(min=1e-9, help="Peak learning rate.", **TRAINING)] = None
-    weight_decay: Annotated[float | None, Option(min=0, help="Pull of the weights to 0.", **TRAINING)] = None
-    dropout: Annotated[float | None, Option(min=0, max=0.9, help="Share dropped.", **TRAINING)] = None
-    patience: Annotated[
-        int | None,
-        Option(min=0, help="Stop after so many measurements without a better loss.", **TRAINING),
-    ] = None
-    replay: Annotated[
-        float | None, Option(min=0, max=0.95, help="Share of tokens from earlier training.", **TRAINING)
-    ] = None
-    seed: Annotated[int | None, Option(min=0, help="Seed of all that is drawn.", **TRAINING)] = None
-    gate_tasks: Annotated[int | None, Option(min=1, help="At most so many goals are compared.", **GATE)] = (
-        None
-    )
-
-    def training(self, limits: Limits) -> dict[str, Any]:
-        """The settings of a training by name; ``limits`` are the budgets of each run of the gate."""
-        adapter = given(what=self.weights, rank=self.rank, dropout=self.dropout)
-        learning = given(weight_decay=self.weight_decay, patience=self.patience)
-        own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
-        return {
-            **own,
-            "learning": {"method": self.method.value, "adapter": adapter, **learning},
-            "gate": {"limits": limits, **given(tasks=self.gate_tasks)},
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +57,7 @@ class FinetuneOptions(TrainingOptions):
         str | None, Option(metavar="MODEL", help="What to start from; by default the version in use.")
     ] = None
     runs: Annotated[
-        list[str], Option("--runs", metavar="RUN", help="Only these runs. Repeatable.", **RUNS)
+        list[str], Option("--runs", metavar="RUN[,RUN]", help="Only these runs. Repeatable.", **RUNS)
     ] = field(default_factory=list)
     tag: Annotated[
         list[str], Option("--tag", metavar="NAME", help="Only runs with this tag. Repeatable.", **RUNS)
@@ -117,6 +72,13 @@ class FinetuneOptions(TrainingOptions):
     from_suite: Annotated[
         str, Option("--from-suite", metavar="NAME", help="Runs recorded under this suite.", **RUNS)
     ] = ""
+    judged_by: Annotated[
+        Judge | None, Option(help="Only runs judged by their check, or by you. By default either.", **RUNS)
+    ] = None
+    train_forced: Annotated[
+        bool,
+        Option("--train-forced", help="Also learn the tokens that the grammar forced.", **RUNS),
+    ] = False
     data: Annotated[
         list[Path],
         Option(
@@ -139,6 +101,9 @@ class FinetuneOptions(TrainingOptions):
         ),
     ] = ""
     note: Annotated[str, Option(help="Kept with the new version.")] = ""
+    jobs: Annotated[
+        int | None, Option("--jobs", "-j", min=1, max=256, help="Runs of the gate at a time.", **GATE)
+    ] = None
     output_format: Annotated[ReportFormat, Option("--output-format", help="What stdout gets.")] = (
         ReportFormat.TEXT
     )
@@ -151,30 +116,14 @@ class FinetuneOptions(TrainingOptions):
         """
         from autoagent.training.finetune import FinetuneConfig
 
-        selection = given(since=self.since, until=self.until)
-        selection |= {"runs": self.runs, "tags": self.tag, "models": self.made_by, "suite": self.from_suite}
+        selection = given(since=self.since, until=self.until, by=self.judged_by and self.judged_by.value)
+        selection |= {"runs": by_comma(self.runs), "tags": self.tag, "models": self.made_by}
+        selection |= {"suite": self.from_suite}
         own = {"note": self.note, "launch": self.launch, "outside": self.data, "selection": selection}
+        own |= {"data": {"train_forced": self.train_forced}, "named_suite": self.suite, "jobs": self.jobs}
         training = self.training(limits)
         training["learning"]["trainer"] = self.trainer.value
         return checked(FinetuneConfig, {**training, **own})
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Those that were given."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def checked(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Settings made of what was given.
-
-    Raises:
-        UsageError: a value cannot be; one line says which.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as problem:
-        wrong = problem.errors()[0]
-        raise UsageError(f"{wrong['input']}: {wrong['msg'].removeprefix('Value error, ')}") from None
 
 
 @takes(FinetuneOptions)
@@ -205,7 +154,7 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
         console.err().print(f"stopped; the same command {again}", style="yellow")
         raise
     if as_text:
-        _print(result, console.out())
+        _print(result, console.out(), Versions(parts.home).folder / result.version)
         note_a_fixed_model(parts)
     else:
         print(json_line(result.model_dump(mode="json")))
@@ -237,14 +186,12 @@ def progress_line(progress: FinetuneProgress) -> str:
     return " · ".join([*parts, f"{seconds(progress.seconds_left)} left"])
 
 
-def _print(result: FinetuneResult, screen: Console) -> None:
+def _print(result: FinetuneResult, screen: Console, folder: Path) -> None:
+    """What came of it; the version is in ``folder``."""
     from autoagent.training.gate_report import tables
 
     losses, held = result.trained.train_loss, result.trained.validation_loss
     screen.print(f"{result.version} learned from {result.sheet.summary()}", soft_wrap=True)
-    solved = result.sheet.solved
-    for warning in [*result.sheet.warnings, *([solved.sentence()] if solved.teaches is False else [])]:
-        screen.print(Text(console.clean(f"note: {warning}"), style="yellow"), soft_wrap=True)
     line = f"loss {losses.before:.3f} → {losses.after:.3f}"
     line += f", on goals held out {held.before:.3f} → {held.after:.3f}" if held else ""
     steps = f"{result.trained.steps} steps in {seconds(result.trained.seconds)}"
@@ -260,3 +207,12 @@ def _print(result: FinetuneResult, screen: Console) -> None:
     screen.print(Text(console.clean(result.reason), style=style), soft_wrap=True)
     use = f"now in use: {result.version}, back with: autoagent models rollback"
     screen.print(use if result.promoted else "the model in use stays as it was", soft_wrap=True)
+    beside = [name for name in ("gate.html", "curves.png") if (folder / name).is_file()]
+    if beside:
+        screen.print(Text(f"more in {_near(folder)}: {', '.join(beside)}", style="dim"), soft_wrap=True)
+
+
+def _near(folder: Path) -> Path:
+    """The folder as it is seen from here, where it is below."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

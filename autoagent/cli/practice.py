@@ -12,6 +12,7 @@ from rich.text import Text
 
 from autoagent.cli import console
 from autoagent.cli.eval_suites import find_suite
+from autoagent.cli.names import by_comma
 from autoagent.cli.options import AgentOptions, Contact, Option, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
@@ -65,11 +66,6 @@ class PracticeOptions:
         chosen = {key: value for key, value in given.items() if value is not None}
         return PracticeConfig.model_validate({**chosen, "check_timeout": check_timeout})
 
-    @property
-    def named(self) -> list[str]:
-        """The runs, one by one."""
-        return [run.strip() for each in self.runs for run in each.split(",") if run.strip()]
-
 
 @takes(PracticeOptions)
 def practice(ctx: typer.Context, options: PracticeOptions) -> None:
@@ -85,7 +81,7 @@ def practice(ctx: typer.Context, options: PracticeOptions) -> None:
             work = Practice(
                 agent,
                 suite=suite,
-                runs=options.named,
+                runs=by_comma(options.runs),
                 config=config,
                 on_progress=lambda progress: screen.busy(progress_line(progress)),
             )

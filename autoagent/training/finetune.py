@@ -14,17 +14,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from autoagent.errors import ModelError, UsageError
-from autoagent.evals import TaskResult
+from autoagent.evals import Suite, TaskResult, load_suite
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.versions import EMBEDDED, Version, Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
 from autoagent.training import looked_at
+from autoagent.training.curves import LOG
 from autoagent.training.dataset import (
     Dataset,
     DatasetConfig,
@@ -36,6 +37,7 @@ from autoagent.training.dataset import (
 from autoagent.training.examples import REPLAYED
 from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
+from autoagent.training.gate_goals import choose, choose_others
 from autoagent.training.jobs import Job, one_at_a_time, put, sweep, with_replay, work
 from autoagent.training.learning import How
 from autoagent.training.measuring import Measurements
@@ -66,10 +68,14 @@ class FinetuneConfig(How):
         "what the model knew. Only with method sft.",
     )
     gate: GateConfig = Field(default=GateConfig(), description="When the new version is better.")
-    elsewhere: bool = Field(
+    elsewhere: bool | Path = Field(
         default=True,
         description="Measure other goals and the loss of demonstrations, too, where the model descends from "
-        "the embedded one: what improves one thing must not cost others.",
+        "the embedded one: what improves one thing must not cost others. A suite's file: these are the other "
+        "goals, of whatever model.",
+    )
+    named_suite: str = Field(
+        default="", description="How the suite was named, for the command that makes the version anew."
     )
     jobs: int | None = Field(
         default=None, ge=1, description="Runs of the gate at a time; by default several for a small model."
@@ -134,6 +140,10 @@ def finetune(
             tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
         selected = _selected(home, config.selection)
         data = tuning.dataset(selected)
+        if suite is not None:
+            tuning.need_goals(suite, data.sheet)
+        for line in data.sheet.remarks():
+            tuning.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
         job = put(trainings, start.folder, data, How(**{name: getattr(config, name) for name in _HOW}))
         tuning.sweep(trainings, job)
         version, trained = tuning.make(job)
@@ -247,6 +257,23 @@ class _Tuning:
         tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
         return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
 
+    def need_goals(self, suite: SuiteSource, sheet: DataSheet) -> None:
+        """Make sure before any training that there will be goals to measure on.
+
+        Raises:
+            UsageError: the suite leaks or all of it was trained on, or there are too few other goals.
+        """
+        gate = self.config.gate
+        trained = {*trained_goals(self.versions, self.start.name, self.versions.current()), *sheet.goals}
+        target = choose(suite, trained, gate).suite
+        if isinstance(others := self._elsewhere(), Suite):
+            choose_others(others, target, trained, gate)
+
+    def _elsewhere(self) -> Suite | Literal["auto"] | None:
+        """The other goals."""
+        where = self.config.elsewhere
+        return load_suite(where) if isinstance(where, Path) else "auto" if where else None
+
     def sweep(self, trainings: Path, job: Job) -> None:
         """Remove what earlier trainings left, and say so."""
         made = {str((version.data or {}).get("job")) for version in self.versions.list()}
@@ -260,11 +287,10 @@ class _Tuning:
                 self.versions.verify(version.name)
                 return version, Trained.model_validate((version.data or {})["trained"])
         trained = self._trained(job)
-        model, picture = job.folder / "model", job.folder / "run" / CURVES
         version = self.versions.add(
-            model,
+            job.folder / "model",
             base=self.start.name,
-            beside={CURVES: picture} if picture.exists() else {},
+            beside=_told(job.folder / "run"),
             parent=self.start.name,
             method=trained.method,
             note=self.config.note,
@@ -310,7 +336,7 @@ class _Tuning:
             load=partial(load_model, home=self.versions.folder.parent),
             config=self.config.gate,
             on_result=show,
-            forgetting="auto" if self.config.elsewhere else None,
+            forgetting=self._elsewhere(),
             sample="auto" if self.config.elsewhere else (),
             earlier=self.earlier,
             jobs=self.config.jobs,
@@ -325,6 +351,13 @@ class _Tuning:
         if report.promoted:
             self.versions.use(name, instead_of=in_use)
         return report
+
+
+def _told(run: Path) -> dict[str, Path]:
+    """What a training says about itself, by the names it has beside the version: curves, log, TensorBoard."""
+    found = {name: run / name for name in (CURVES, LOG) if (run / name).exists()}
+    boards = sorted((run / "tensorboard").glob("events.out.tfevents.*"))
+    return found | {f"events.out.tfevents.{number}": file for number, file in enumerate(boards)}
 
 
 def _fitting(

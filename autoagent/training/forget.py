@@ -34,6 +34,7 @@ class Mark:
     through: str  # the version whose data sheet names them: itself, or the nearest such ancestor
     back: str  # the nearest before it that has learned from none of them: to go back to, and to start from
     config: Mapping[str, Any]  # how it was trained, {} where that is not on record
+    created: float = 0.0  # seconds since the epoch
 
     @property
     def inherited(self) -> bool:
@@ -105,6 +106,7 @@ def _mark(versions: Versions, version: Version, forgotten: frozenset[str]) -> Ma
         through=guilty[0],
         back=clean[0] if clean else _beginning(versions, version.name),
         config=next((config for each in line if (config := config_of(each))), {}),
+        created=version.created,
     )
 
 

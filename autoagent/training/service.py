@@ -187,6 +187,8 @@ def _report(progress: FinetuneProgress, ctx: Context) -> None:
     """Pass on where a training stands."""
     if progress.note:
         ctx.report(progress.note)
+    if not progress.total:
+        return
     figures: dict[str, Any] = {
         "loss": progress.loss,
         "held out": progress.validation_loss,

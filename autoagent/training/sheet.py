@@ -76,6 +76,10 @@ class DataSheet(Data):
     warnings: tuple[str, ...] = Field(default=(), description="What speaks against this data, a line each.")
     hash: str = Field(default="", description="SHA-256 of all ids and masks of all parts, in order.")
 
+    def remarks(self) -> tuple[str, ...]:
+        """What should be known before anybody learns from it, a line each."""
+        return (*self.warnings, *([self.solved.sentence()] if self.solved.teaches is False else []))
+
     def summary(self) -> str:
         """One line for people: "31 runs, 28 goals, 9,120 tokens, 2,204 of them trained; left out: …"."""
         line = (
