@@ -15,7 +15,7 @@ from autoagent.models.difference import flat
 if TYPE_CHECKING:
     from autoagent.training.forget import Mark
 
-_SETTINGS = {  # option of `finetune`: the setting that it sets
+SETTINGS = {  # option of `finetune`: the setting that it sets
     "--suite": "named_suite",
     "--from-suite": "selection.suite",
     "--tag": "selection.tags",
@@ -87,7 +87,7 @@ def rebuild(mark: Mark) -> str:
 
     kept, usual = dict(flat(mark.config)), dict(flat(FinetuneConfig().model_dump(mode="json")))
     words = ["autoagent", "finetune", "--base", mark.back]
-    for option, name in _SETTINGS.items():
+    for option, name in SETTINGS.items():
         value = kept.get(name)
         if name == "selection.until" and value is None and not kept.get("selection.runs"):
             value = f"{datetime.fromtimestamp(mark.created):%Y-%m-%dT%H:%M:%S}"

@@ -95,6 +95,10 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
         (("--weights", "most"), "most: give full, last:N (like last:2), lora or qlora"),
         (("--epochs", "0"), "--epochs"),
         (("--method", "magic"), "--method"),
+        (("--rank", "4"), "--rank 4 is of adapters: add --weights lora"),
+        (("--method", "dpo", "--replay", "0.2"), "--replay 0.2 is of --method sft: leave it out"),
+        (("--beta", "0.2"), "--beta 0.2 is of preferences: add --method dpo or kto"),
+        (("--elsewhere", "no.toml"), "there is no suite no.toml: name a TOML file for --elsewhere, or none"),
     ],
 )
 def test_a_training_that_cannot_be_is_one_line(

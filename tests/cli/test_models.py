@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import stat
 import subprocess
@@ -14,10 +15,14 @@ import pytest
 
 from autoagent.cli import Exit
 from autoagent.cli.commands import load
+from autoagent.cli.models_marks import SETTINGS
+from autoagent.models.difference import flat
 from autoagent.models.load import load_model
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import Versions
 from autoagent.store import Store
+from autoagent.training.finetune import FinetuneConfig
+from autoagent.training.moments import moment
 
 from .conftest import Cli, assert_one_line
 
@@ -267,16 +272,80 @@ def re_find(start: str, text: str) -> str:
     return next(row for row in text.splitlines() if row.startswith(start))
 
 
+def anew(cli: Cli, run: str) -> dict[str, Any]:
+    """The options of the command that makes the version anew, as they are understood."""
+    words = shlex.split(re_find("  make it anew", cli("runs", "forget", run).err).partition("without: ")[2])
+    assert words[:2] == ["autoagent", "finetune"]
+    parsed: dict[str, Any] = load("finetune").make_context("finetune", words[2:]).params
+    return parsed
+
+
 def test_the_command_that_makes_a_version_anew_can_be_typed(
     cli: Cli, versions: Versions, tiny: tuple[Path, Path]
 ) -> None:
     run = judged_run(cli)
-    versions.add(tiny[0], parent="own/model", data=learned_from(run))
-    line = re_find("  make it anew", cli("runs", "forget", run).err).partition("without: ")[2]
-    words = shlex.split(line)
-    assert words[:2] == ["autoagent", "finetune"]
-    parsed = load("finetune").make_context("finetune", words[2:]).params
-    assert (parsed["base"], parsed["epochs"], parsed["seed"]) == ("own/model", 6, 4)
+    made = versions.add(tiny[0], parent="own/model", data=learned_from(run, epochs=3))
+    parsed = anew(cli, run)
+    assert (parsed["base"], parsed["epochs"], parsed["seed"]) == ("own/model", 3, 4)
+    assert parsed["lr"] is None  # as it is by default
+    assert moment(parsed["until"]).timestamp() == int(made.created)  # later runs were not learned from
+
+
+def test_the_command_that_makes_a_version_anew_has_its_data_its_weights_and_its_gate(
+    cli: Cli, versions: Versions, tiny: tuple[Path, Path]
+) -> None:
+    run = judged_run(cli)
+    config = FinetuneConfig.model_validate(
+        {
+            "seed": 7,
+            "selection": {"suite": "x practice", "tags": ["a", "b c"], "by": "check", "since": "2026-01-01"},
+            "outside": ["more chats.jsonl"],
+            "data": {"train_forced": True},
+            "learning": {
+                "method": "dpo",
+                "adapter": {"what": "lora", "rank": 8},
+                "preference": {"beta": 0.3},
+            },
+            "elsewhere": False,
+            "gate": {"seed": 123, "tasks": 40, "margin": 0.05},
+            "named_suite": "own suite.toml",
+        }
+    )
+    data = learned_from(run) | {"config": config.model_dump(mode="json")}
+    versions.add(tiny[0], parent="embedded", data=data)
+    parsed = anew(cli, run)
+    wanted = {
+        "suite": "own suite.toml", "seed": 7, "from_suite": "x practice", "judged_by": "check",
+        "train_forced": True, "method": "dpo", "weights": "lora", "rank": 8, "beta": 0.3, "margin": 0.05,
+        "gate_tasks": 40, "elsewhere": "none", "epochs": None, "elsewhere_tasks": None,
+    }  # fmt: skip
+    assert {name: parsed[name] for name in wanted} == wanted
+    assert [str(each) for each in (*parsed["tag"], *parsed["data"])] == ["a", "b c", "more chats.jsonl"]
+    assert moment(parsed["since"]) == config.selection.since
+
+
+def test_runs_that_were_named_are_named_again_but_for_the_forgotten(
+    cli: Cli, versions: Versions, tiny: tuple[Path, Path]
+) -> None:
+    run = judged_run(cli)
+    data = learned_from(run, "r00000000009")
+    data["config"]["selection"] = {"runs": [run[:9], "r00000000009"]}
+    versions.add(tiny[0], parent="embedded", data=data)
+    parsed = anew(cli, run)
+    assert (list(parsed["runs"]), parsed["until"]) == (["r00000000009"], None)
+
+
+def test_the_defaults_that_the_help_tells_are_those_of_the_settings() -> None:
+    usual = dict(flat(FinetuneConfig().model_dump(mode="json")))
+    told = {
+        option.opts[0]: found[1]
+        for option in load("finetune").params
+        if (found := re.search(r"By default (full|[\d.]*\d)\.$", option.help or ""))
+    }
+    assert len(told) > 10
+    for name, default in told.items():
+        value = usual[SETTINGS[name]]
+        assert default == (value if isinstance(value, str) else f"{value:g}"), name
 
 
 def test_a_run_that_cannot_be_forgotten_is_one_line(cli: Cli, home: Path) -> None:

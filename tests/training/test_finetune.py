@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_verified_runs_become_a_version_that_finds_them_likelier(home: Path) -> 
 
     assert result.trained.train_loss.after < 0.8 * result.trained.train_loss.before
     assert result.trained.validation_loss is not None
-    assert [at.step for at in heard] == list(range(1, result.trained.steps + 1))
+    notes = [at.note for at in heard if not at.total]
+    assert [at.note for at in heard[: len(notes)]] == notes == list(result.sheet.remarks())
+    assert any("too few" in note for note in notes)  # said before any training
+    assert [at.step for at in heard if at.total] == list(range(1, result.trained.steps + 1))
     assert heard[-1].total == result.trained.steps
     assert heard[-1].loss is not None
 
@@ -102,6 +106,9 @@ def test_verified_runs_become_a_version_that_finds_them_likelier(home: Path) -> 
     assert (made.parent, made.method) == (parent, "sft")
     assert made.data is not None
     assert made.data["sheet"] == result.sheet.model_dump(mode="json")
+    beside = {path.name for path in Versions(home).beside(result.version)}
+    assert "log.jsonl" in beside
+    assert importlib.util.find_spec("tensorboard") is None or "events.out.tfevents.0" in beside
     assert set(result.sheet.runs) < {run.run_id for run in Store(home).runs()}
     assert Versions(home).current() == parent  # without a gate nothing is put in use
     assert "no suite" in result.reason
@@ -176,6 +183,41 @@ def test_evaluation_runs_never_train(home: Path) -> None:
 def test_a_model_that_is_missing_is_found_out_before_training(home: Path) -> None:
     with pytest.raises(ModelError, match="no model version 'v9-00000000'"):
         finetune(home, base="v9-00000000", suite=None)
+
+
+def task(number: int, goal: str, split: str = "test") -> Task:
+    return Task(id=str(number), family="f", goal=goal, split=split, expected=Expected(answer="never said"))
+
+
+def test_a_suite_that_cannot_measure_is_found_out_before_training(home: Path, tmp_path: Path) -> None:
+    before = Versions(home).list()
+    leaking = Suite("twice", (task(0, "say hello", split="train"), task(1, "say hello")))
+    with pytest.raises(UsageError, match="suite twice leaks: 1 of the 1 goals"):
+        finetune(home, suite=leaking, config=QUICK)
+    with pytest.raises(UsageError, match="all its 1 goals were trained on"):
+        finetune(home, suite=Suite("known", (task(0, GOALS[-1]),)), config=QUICK)
+    few = write_suite(tmp_path / "few.toml", 3)
+    with pytest.raises(
+        UsageError, match="few is too small to show that nothing was forgotten: 3 other goals"
+    ):
+        finetune(home, suite=SUITE, config=QUICK.model_copy(update={"elsewhere": few}))
+    assert Versions(home).list() == before
+    assert not [path for path in (home / "training").iterdir() if path.is_dir()]
+
+
+def write_suite(file: Path, count: int) -> Path:
+    tasks = (f'[[task]]\ngoal = "sing song {n}"\nexpected = {{ answer = "la" }}\n' for n in range(count))
+    file.write_text("\n".join(tasks), encoding="utf-8")
+    return file
+
+
+def test_other_goals_may_be_those_of_a_suite_of_ones_own(home: Path, tmp_path: Path) -> None:
+    own = write_suite(tmp_path / "songs.toml", 20)
+    result = finetune(home, suite=SUITE, config=QUICK.model_copy(update={"epochs": 1, "elsewhere": own}))
+    assert result.gate is not None
+    assert result.gate.forgetting is not None
+    assert (result.gate.forgetting.suite, result.gate.forgetting.comparison.n) == ("songs", 20)
+    assert "elsewhere" in {rule.name for rule in result.gate.rules}
 
 
 def test_the_service_answers_with_numbers(home: Path) -> None:
