@@ -253,7 +253,7 @@ def test_forgetting_a_run_marks_versions_and_tells_how_to_go_back_and_make_them_
     assert "forgotten" not in cli("models", "list").out
     done = cli("runs", "forget", run)
     assert done.out == f"{run} will not be learned from\n"
-    rebuild = f"make it anew, without: autoagent finetune --base {clean} --epochs 3"
+    rebuild = f"make it anew, without: autoagent finetune --base {clean} --until "
     for told in (done.err, cli("models", "list").err, cli("models", "info").err):
         assert f"{marked} learned from the forgotten run {run}" in told
         assert f"{marked} is in use; back to one without: autoagent models use {clean}" in told
