@@ -18,7 +18,7 @@ from autoagent.cli import console
 from autoagent.cli.eval_suites import find_suite
 from autoagent.cli.evals import need_report
 from autoagent.cli.exits import Exit
-from autoagent.cli.finetune import show_progress
+from autoagent.cli.finetune import near, show_progress
 from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.names import named
 from autoagent.cli.options import Option, ReportFormat, takes
@@ -180,6 +180,7 @@ def evolve(ctx: typer.Context, options: EvolveOptions) -> None:
             write(options.report, suite.name, history.rounds())
     if as_text:
         _print(made)
+        console.out().print(Text(f"its curve: {near(history.page)}", style="dim"), soft_wrap=True)
         note_a_fixed_model(parts)
     else:
         print(json_line(made.model_dump(mode="json")))

@@ -190,13 +190,19 @@ def _print(result: FinetuneResult, screen: Console, folder: Path) -> None:
     """What came of it; the version is in ``folder``."""
     from autoagent.training.gate_report import tables
 
-    losses, held = result.trained.train_loss, result.trained.validation_loss
-    screen.print(f"{result.version} learned from {result.sheet.summary()}", soft_wrap=True)
-    line = f"loss {losses.before:.3f} → {losses.after:.3f}"
-    line += f", on goals held out {held.before:.3f} → {held.after:.3f}" if held else ""
-    steps = f"{result.trained.steps} steps in {seconds(result.trained.seconds)}"
-    if result.trained.stopped_early:
-        steps += f", stopped early, best at step {result.trained.best_step}"
+    trained, sheet = result.trained, result.sheet
+    screen.print(f"{result.version} learned from {sheet.summary()}", soft_wrap=True)
+    if sheet.replayed:
+        beside = (
+            f"{sheet.replayed:,} demonstrations of its earlier training, {sheet.replayed_tokens:,} tokens"
+        )
+        screen.print(f"beside {beside}", soft_wrap=True)
+    line = f"loss {trained.train_loss.before:.3f} → {trained.train_loss.after:.3f}"
+    for where, loss in (("held out", trained.validation_loss), ("kept for a test", trained.test_loss)):
+        line += f", on goals {where} {loss.before:.3f} → {loss.after:.3f}" if loss else ""
+    steps = f"{trained.steps} steps in {seconds(trained.seconds)}"
+    if trained.stopped_early:
+        steps += f", stopped early, best at step {trained.best_step}"
     screen.print(f"{line}; {steps}", soft_wrap=True)
     if result.gate is not None:
         screen.print()
@@ -209,10 +215,10 @@ def _print(result: FinetuneResult, screen: Console, folder: Path) -> None:
     screen.print(use if result.promoted else "the model in use stays as it was", soft_wrap=True)
     beside = [name for name in ("gate.html", "curves.png") if (folder / name).is_file()]
     if beside:
-        screen.print(Text(f"more in {_near(folder)}: {', '.join(beside)}", style="dim"), soft_wrap=True)
+        screen.print(Text(f"more in {near(folder)}: {', '.join(beside)}", style="dim"), soft_wrap=True)
 
 
-def _near(folder: Path) -> Path:
-    """The folder as it is seen from here, where it is below."""
+def near(path: Path) -> Path:
+    """The path as it is seen from here, where it is below."""
     here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -96,7 +96,7 @@ def _about_data(data: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(sheet, Mapping):
         counts = [
             f"{value:,} {name.replace('_', ' ')}"
-            for name in ("runs", "negative_runs", "goals", "examples", "tokens", "trained_tokens")
+            for name in ("runs", "negative_runs", "goals", "examples", "tokens", "trained_tokens", "replayed")
             if (value := _count(sheet.get(name)))
         ]
         found["learned from"] = ", ".join(counts) or "nothing that is on record"

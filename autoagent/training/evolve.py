@@ -272,11 +272,12 @@ def with_result(made: Round, result: FinetuneResult) -> Round:
 
 
 class History:
-    """The rounds on a suite so far, in a file of the project: ``evolve/SUITE.jsonl``."""
+    """The rounds on a suite so far, in a file of the project: ``evolve/SUITE.jsonl``; beside it their page."""
 
     def __init__(self, home: Path, suite: str) -> None:
         name = re.sub(r"[^\w.-]", "_", suite)
-        self.file = home / "evolve" / f"{name}.jsonl"
+        self.suite, self.file = suite, home / "evolve" / f"{name}.jsonl"
+        self.page = self.file.with_name(f"{name}.html")
 
     def rounds(self) -> tuple[Round, ...]:
         """All of them, oldest first.
@@ -293,10 +294,14 @@ class History:
             raise StoreError(f"the history {self.file} is damaged: move it away to begin anew") from None
 
     def add(self, made: Round) -> None:
-        """Write one more down; the file is the old or the new one, whatever happens."""
-        text = "".join(f"{each.model_dump_json()}\n" for each in (*self.rounds(), made))
+        """Write one more down; each file is the old or the new one, whatever happens."""
+        from autoagent.training.evolve_page import page
+
+        rounds = (*self.rounds(), made)
+        text = "".join(f"{each.model_dump_json()}\n" for each in rounds)
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             disk.replace(self.file, text.encode("utf-8"))
+            disk.replace(self.page, page(self.suite, rounds).encode("utf-8"))
         except OSError as problem:
             raise StoreError(f"the history {self.file} cannot be written: {problem.strerror}") from problem

@@ -34,7 +34,6 @@ from autoagent.training.dataset import (
     left_out,
     pairs,
 )
-from autoagent.training.examples import REPLAYED
 from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
 from autoagent.training.gate_goals import choose, choose_others
@@ -300,7 +299,7 @@ class _Tuning:
                 "sheet": job.data.sheet.model_dump(mode="json"),
                 "config": self.config.model_dump(mode="json"),
                 "trained": trained.model_dump(mode="json"),
-                "replayed": sum(each.source == REPLAYED for each in job.data.train),
+                "replayed": job.data.sheet.replayed,
             },
         )
         return version, trained

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 Tell = Callable[[Any], None]  # of sft.FinetuneProgress
 KEPT_DAYS = 7  # a training that nobody went on with
 _NAME = re.compile(r"[0-9a-f]{16}")
-_PARTS = ("train", "validation", "negative train", "negative validation")
+_TESTS = ("test", "negative test")
+_PARTS = ("train", "validation", "negative train", "negative validation", *_TESTS)
 
 
 class Busy(UsageError):
@@ -112,7 +113,7 @@ def put(trainings: Path, base: Path, data: Dataset, how: How) -> Job:
     about = {
         "model": fingerprint(base),
         "data": data.sheet.hash,
-        "examples": [len(part) for part in _parts(data).values()],
+        "examples": [len(part) for name, part in _parts(data).items() if part or name not in _TESTS],
         "how": how.model_dump(mode="json"),
     }
     code = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()[:16]
@@ -190,13 +191,15 @@ def get(folder: Path) -> Job:
         for line in file:
             name, example = json.loads(line)
             parts[name].append(Example.model_validate(example))
-    train, validation, bad, bad_validation = (tuple(parts[name]) for name in _PARTS)
-    data = Dataset(train, validation, DataSheet(hash=about["data"]), negatives=Negatives(bad, bad_validation))
+    train, validation, bad, bad_validation, test, bad_test = (tuple(parts[name]) for name in _PARTS)
+    negatives = Negatives(bad, bad_validation, bad_test)
+    data = Dataset(train, validation, DataSheet(hash=about["data"]), test=test, negatives=negatives)
     return Job(folder, Path(about["base"]), data, How.model_validate(about["how"]))
 
 
 def _parts(data: Dataset) -> dict[str, tuple[Example, ...]]:
-    every = (data.train, data.validation, data.negatives.train, data.negatives.validation)
+    bad = data.negatives
+    every = (data.train, data.validation, bad.train, bad.validation, data.test, bad.test)
     return dict(zip(_PARTS, every, strict=True))
 
 
@@ -243,20 +246,24 @@ def _train(job: Job, engine: Any, run: Run, tell: Tell) -> Trained:
     if how.learning.method == "sft":
         return train(engine, data, how, tell, learning=how.learning, run=run)
     if how.learning.method == "dpo":
-        chosen, held = pairs(data), pairs(data, "validation")
-        return prefer(engine, chosen, how, tell, learning=how.learning, validation=held, run=run)
-    judged = [(each, True) for each in data.train] + [(each, False) for each in data.negatives.train]
-    held_out = [(each, True) for each in data.validation]
-    held_out += [(each, False) for each in data.negatives.validation]
-    both = len({good for _, good in held_out}) == 2
-    return prefer(
-        engine, judged, how, tell, learning=how.learning, validation=held_out if both else (), run=run
-    )
+        chosen, held, test = pairs(data), pairs(data, "validation"), pairs(data, "test")
+        return prefer(engine, chosen, how, tell, learning=how.learning, validation=held, test=test, run=run)
+    bad = data.negatives
+    judged = _judged(data.train, bad.train)
+    held, test = _judged(data.validation, bad.validation), _judged(data.test, bad.test)
+    held, test = (part if len({good for _, good in part}) == 2 else [] for part in (held, test))
+    return prefer(engine, judged, how, tell, learning=how.learning, validation=held, test=test, run=run)
+
+
+def _judged(good: Sequence[Example], bad: Sequence[Example]) -> list[tuple[Example, bool]]:
+    return [*((each, True) for each in good), *((each, False) for each in bad)]
 
 
 def with_replay(data: Dataset, replay: tuple[Example, ...]) -> Dataset:
     """The same data with examples of earlier training among it, which keep what was known."""
-    return replace(data, train=(*data.train, *replay))
+    tokens = sum(len(example.ids) for example in replay)
+    sheet = data.sheet.model_copy(update={"replayed": len(replay), "replayed_tokens": tokens})
+    return replace(data, train=(*data.train, *replay), sheet=sheet)
 
 
 def _write(path: Path, text: str) -> None:

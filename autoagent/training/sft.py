@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from autoagent.training.preference import Pair
     from autoagent.training.trainer import FitReport, Progress, TrainerConfig
 
-_MEASURED = 64  # examples the loss is measured on before and after
+_MEASURED = 64  # examples of a part that the loss is measured on before and after
+_MEASURES = ("train", "test", "validation")  # parts, in the order in which that is done
 _ENOUGH = 8  # validation examples to stop by
 _EVALUATIONS = 8  # of the validation loss in a training, at least; and at least one a pass
 CURVES = "curves.png"
@@ -73,6 +74,9 @@ class Trained(Data):
     seconds: float
     train_loss: Losses
     validation_loss: Losses | None  # on goals that were not trained on; None when there are none
+    test_loss: Losses | None = Field(
+        default=None, description="On goals that neither trained nor said when to stop; None without any."
+    )
     method: str = "sft"
     trainable: int = Field(default=0, description="Numbers that were trained; 0: not noted.")
     best_step: int | None = Field(default=None, description="With the lowest validation loss.")
@@ -110,7 +114,7 @@ def train(
 ) -> Trained:
     """Train the engine's model in place to say what the examples say.
 
-    The loss is measured on both parts of the data before and after. Raises :class:`UsageError` for what
+    The loss is measured on all parts of the data before and after. Raises :class:`UsageError` for what
     cannot be trained here, in one line.
     """
     from autoagent.training.losses import token_loss
@@ -118,9 +122,11 @@ def train(
     feeds = _Feeds(
         train=_batches(engine, data.train, config, run.group),
         validation=_batches(engine, data.validation, config) if data.validation else None,
-        samples=[
-            _batches(engine, part[:_MEASURED], config) for part in (data.train, data.validation) if part
-        ],
+        samples={
+            name: _batches(engine, part[:_MEASURED], config)
+            for name, part in zip(_MEASURES, (data.train, data.test, data.validation), strict=True)
+            if part
+        },
         by=len(data.validation),
     )
     return _learn(engine, feeds, token_loss, config, tell, learning.model_copy(update={"method": "sft"}), run)
@@ -134,11 +140,12 @@ def prefer(
     *,
     learning: Learning,
     validation: Pairs | Judged = (),
+    test: Pairs | Judged = (),
     run: Run = Run(),  # frozen
 ) -> Trained:
     """The same by preference: ``learning.method`` is dpo, for pairs, or kto, for examples good and bad.
 
-    ``validation`` is of the kind of ``data``, and of other goals.
+    ``validation`` and ``test`` are of the kind of ``data``, and of other goals.
     """
     from autoagent.training import preference
 
@@ -158,11 +165,15 @@ def prefer(
         )
         return preference.PairBatches(found, **_size(engine, config, group))
 
-    enough = len(validation) >= (2 if learning.method == "kto" else 1)
+    least = 2 if learning.method == "kto" else 1
     feeds = _Feeds(
         train=feed(data, run.group),
-        validation=feed(validation) if enough else None,
-        samples=[feed(data[:_MEASURED]), *([feed(validation[:_MEASURED])] if enough else [])],
+        validation=feed(validation) if len(validation) >= least else None,
+        samples={
+            name: feed(part[:_MEASURED])
+            for name, part in zip(_MEASURES, (data, test, validation), strict=True)
+            if name == "train" or len(part) >= least
+        },
         by=len(validation),
     )
     return _learn(engine, feeds, loss, config, tell, learning, run)
@@ -172,7 +183,7 @@ def prefer(
 class _Feeds:
     train: Feed[Any]
     validation: Feed[Any] | None
-    samples: Sequence[Feed[Any]]  # of both, to measure the loss on before and after
+    samples: Mapping[str, Feed[Any]]  # of all parts, by name, to measure the loss on before and after
     by: int  # examples to validate by
 
 
@@ -193,7 +204,7 @@ def _learn(
     prepared = run.prepared or prepare(engine.model, learning.adapter, seed=config.seed)
     trainable = prepared.trainable
     settings = _trainer(engine, feeds, config, learning)
-    for sample in feeds.samples:
+    for sample in feeds.samples.values():
         sample.ready(engine.model, str(engine.model.device))
     before = _measure(engine, feeds, loss, group)
     told = learning.model_dump() | config.model_dump(mode="json")
@@ -225,7 +236,7 @@ def _learn(
     metrics: dict[str, float] = loss.metrics() if isinstance(loss, Measured) else {}
     if run.folder is not None and group.rank == 0:
         _draw_curves(run.folder, learning.method)
-    losses = [Losses(before=old, after=new) for old, new in zip(before, after, strict=True)]
+    losses = {name: Losses(before=before[name], after=after[name]) for name in before}
     return _trained(report, losses).model_copy(
         update={"method": learning.method, "trainable": trainable, "metrics": metrics}
     )
@@ -258,7 +269,7 @@ def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> 
     )
 
 
-def _measure(engine: Engine, feeds: _Feeds, loss: Loss, group: Group) -> list[float]:
+def _measure(engine: Engine, feeds: _Feeds, loss: Loss, group: Group) -> dict[str, float]:
     """The loss on each of the samples; the loss's own numbers are those of the last of them.
 
     Of several processes the first one measures.
@@ -266,22 +277,23 @@ def _measure(engine: Engine, feeds: _Feeds, loss: Loss, group: Group) -> list[fl
     from autoagent.training.losses import Measured, mean_loss
 
     if group.rank:
-        return [math.nan for _ in feeds.samples]
-    values = []
-    for sample in feeds.samples:
+        return dict.fromkeys(feeds.samples, math.nan)
+    values = {}
+    for name, sample in feeds.samples.items():
         if isinstance(loss, Measured):
             loss.metrics()
-        values.append(mean_loss(engine.model, sample, loss, engine.model.device))
+        values[name] = mean_loss(engine.model, sample, loss, engine.model.device)
     return values
 
 
-def _trained(report: FitReport, losses: Sequence[Losses]) -> Trained:
+def _trained(report: FitReport, losses: Mapping[str, Losses]) -> Trained:
     return Trained(
         steps=report.steps,
         tokens=report.tokens,
         seconds=report.seconds,
-        train_loss=losses[0],
-        validation_loss=losses[1] if len(losses) > 1 else None,
+        train_loss=losses["train"],
+        validation_loss=losses.get("validation"),
+        test_loss=losses.get("test"),
         best_step=report.best_step,
         stopped_early=report.stopped_early,
         finished=report.finished or report.stopped_early,

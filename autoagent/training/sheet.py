@@ -65,6 +65,8 @@ class DataSheet(Data):
     outside: Mapping[str, int] = Field(
         default_factory=dict, description="Examples that are no runs, by the file they came from."
     )
+    replayed: int = Field(default=0, description="Demonstrations of earlier training mixed in.")
+    replayed_tokens: int = 0
     first: float | None = Field(
         default=None, description="When the oldest run began, in seconds since the epoch."
     )

@@ -73,7 +73,7 @@ def test_what_is_reached_now_and_then_is_reached_more_often_afterwards(home: Pat
     assert round_.after is not None
     assert round_.after[0] > round_.before[0]
     assert History(home, "ends").rounds() == made.rounds
-    text = page("ends", made.rounds)
+    text = History(home, "ends").page.read_text(encoding="utf-8")
     assert "<polyline" in text
     assert round_.version in text
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def example(number: int) -> Example:
     return Example(ids=ids, mask=(0,) * 10 + (1,) * 30, run_id=f"r{number}", goal=f"{number:016x}")
 
 
-DATA = Dataset(tuple(map(example, range(12))), (example(50),), DataSheet(hash="data"))
+DATA = Dataset(tuple(map(example, range(12))), (example(50),), DataSheet(hash="data"), test=(example(51),))
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +55,15 @@ def silent(progress: FinetuneProgress) -> None: ...
 
 def test_a_job_is_read_back_as_it_was_put_down(job: Job) -> None:
     read = get(job.folder)
-    assert (read.base, read.how, read.data.train, read.data.validation) == (
-        job.base,
-        job.how,
-        DATA.train,
-        DATA.validation,
-    )
+    assert (read.base, read.how) == (job.base, job.how)
+    assert (read.data.train, read.data.validation, read.data.test) == (DATA.train, DATA.validation, DATA.test)
 
 
 def test_the_same_job_is_the_same_folder_and_another_is_another(job: Job, base: Path) -> None:
     trainings = job.folder.parent
     assert put(trainings, base, DATA, HOW).folder == job.folder
     assert put(trainings, base, DATA, HOW.model_copy(update={"epochs": 1})).folder != job.folder
-    other = Dataset(DATA.train, (), DataSheet(hash="other"))
+    other = replace(DATA, sheet=DataSheet(hash="other"))
     assert put(trainings, base, other, HOW).folder != job.folder
 
 
@@ -77,6 +74,9 @@ def test_a_process_of_its_own_comes_to_the_same_weights(job: Job, tmp_path: Path
     assert work(here, silent).steps == apart.steps == told[-1].step
     assert fingerprint(job.folder / "model") == fingerprint(here.folder / "model")
     assert work_apart(job, told.append) == apart  # done is done
+    assert apart.test_loss is not None  # of what neither trained nor stopped the training
+    assert apart.test_loss.before != apart.test_loss.after
+    assert apart.test_loss != apart.validation_loss
 
 
 def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(job: Job, tmp_path: Path) -> None:
