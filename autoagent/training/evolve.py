@@ -272,7 +272,7 @@ def with_result(made: Round, result: FinetuneResult) -> Round:
 
 
 class History:
-    """The rounds on a suite so far: a file of the project, ``evolve/SUITE.jsonl``, and their page beside it."""
+    """The rounds on a suite so far: a file of the project, ``evolve/SUITE.jsonl``, and its page beside it."""
 
     def __init__(self, home: Path, suite: str) -> None:
         name = re.sub(r"[^\w.-]", "_", suite)
