@@ -181,6 +181,9 @@ def progress_line(progress: FinetuneProgress) -> str:
         parts.append(f"loss {progress.loss:.3f}")
     if progress.validation_loss is not None:
         parts.append(f"held out {progress.validation_loss:.3f}")
+    for name in ("reward_margin", "reward_accuracy"):  # of preferences
+        if name in progress.metrics:
+            parts.append(f"{name.replace('_', ' ')} {progress.metrics[name]:.2f}")
     if progress.tokens_per_second is not None:
         parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
     return " · ".join([*parts, f"{seconds(progress.seconds_left)} left"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.text import Text
 from autoagent.cli import complete, console
 from autoagent.cli.models_marks import marked_line, marks_in, remedies
 from autoagent.cli.parts import Parts, parts_of
+from autoagent.cli.recipe import typed
 from autoagent.cli.runs_args import Json
 from autoagent.cli.streams import json_line
 from autoagent.errors import ModelError, UsageError
@@ -101,10 +103,7 @@ def _about_data(data: Mapping[str, Any]) -> dict[str, str]:
         ]
         found["learned from"] = ", ".join(counts) or "nothing that is on record"
     if isinstance(config, Mapping):
-        plain = {
-            key: value for key, value in config.items() if isinstance(value, (int, float, str)) and value
-        }
-        found["settings"] = ", ".join(f"{key} {value}" for key, value in plain.items())
+        found["settings"] = shlex.join(typed(config)) or "as they are by default"
     return found
 
 

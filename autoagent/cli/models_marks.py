@@ -9,42 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoagent.cli import console
+from autoagent.cli.recipe import typed
 from autoagent.errors import StoreError
-from autoagent.models.difference import flat
 
 if TYPE_CHECKING:
     from autoagent.training.forget import Mark
-
-SETTINGS = {  # option of `finetune`: the setting that it sets
-    "--suite": "named_suite",
-    "--from-suite": "selection.suite",
-    "--tag": "selection.tags",
-    "--made-by": "selection.models",
-    "--runs": "selection.runs",
-    "--since": "selection.since",
-    "--until": "selection.until",
-    "--judged-by": "selection.by",
-    "--data": "outside",
-    "--train-forced": "data.train_forced",
-    "--method": "learning.method",
-    "--beta": "learning.preference.beta",
-    "--weights": "learning.adapter.what",
-    "--rank": "learning.adapter.rank",
-    "--dropout": "learning.adapter.dropout",
-    "--epochs": "epochs",
-    "--lr": "learning_rate",
-    "--batch-tokens": "batch_tokens",
-    "--weight-decay": "learning.weight_decay",
-    "--patience": "learning.patience",
-    "--replay": "replay",
-    "--seed": "seed",
-    "--trainer": "learning.trainer",
-    "--launch": "launch",
-    "--gate-tasks": "gate.tasks",
-    "--margin": "gate.margin",
-    "--elsewhere": "elsewhere",
-    "--elsewhere-tasks": "gate.other_tasks",
-}
 
 
 def marks_in(home: Path) -> dict[str, Mark]:
@@ -83,25 +52,10 @@ def rebuild(mark: Mark) -> str:
 
     It learns from the runs that the version could have learned from, but for the forgotten ones.
     """
-    from autoagent.training.finetune import FinetuneConfig
-
-    kept, usual = dict(flat(mark.config)), dict(flat(FinetuneConfig().model_dump(mode="json")))
-    words = ["autoagent", "finetune", "--base", mark.back]
-    for option, name in SETTINGS.items():
-        value = kept.get(name)
-        if name == "selection.until" and value is None and not kept.get("selection.runs"):
-            value = f"{datetime.fromtimestamp(mark.created):%Y-%m-%dT%H:%M:%S}"
-        if name == "selection.runs":
-            value = [run for run in value or () if not any(gone.startswith(run) for gone in mark.runs)]
-        if value not in (None, usual[name]):
-            words += _typed(option, value)
-    return shlex.join(words)
-
-
-def _typed(option: str, value: Any) -> list[str]:
-    """An option as it is typed; one that takes several values, once for each."""
-    if isinstance(value, list):
-        return [word for each in value for word in (option, str(each))]
-    if isinstance(value, bool):
-        return [option] if value else [option, "none"]
-    return [option, str(value)]
+    chosen: dict[str, Any] = dict(mark.config.get("selection") or {})
+    if named := chosen.get("runs"):
+        chosen["runs"] = [run for run in named if not any(gone.startswith(run) for gone in mark.runs)]
+    elif chosen.get("until") is None:
+        chosen["until"] = f"{datetime.fromtimestamp(mark.created):%Y-%m-%dT%H:%M:%S}"
+    options = typed({**mark.config, "selection": chosen})
+    return shlex.join(["autoagent", "finetune", "--base", mark.back, *options])

@@ -15,7 +15,7 @@ import pytest
 
 from autoagent.cli import Exit
 from autoagent.cli.commands import load
-from autoagent.cli.models_marks import SETTINGS
+from autoagent.cli.recipe import SETTINGS
 from autoagent.models.difference import flat
 from autoagent.models.load import load_model
 from autoagent.models.tiny import write_tiny_model
@@ -87,7 +87,7 @@ def test_info_tells_lineage_data_gate_and_what_lies_beside(
     told = {key: value.strip() for key, value in told.items()}
     assert told["lineage"] == f"{line[1]} ← {line[0]} ← embedded"
     assert told["learned from"] == "2 runs, 1 goals, 9,120 tokens"
-    assert told["settings"] == "epochs 8, seed 4"
+    assert told["settings"] == "--epochs 8 --seed 4 --gate-tasks 50"
     assert told["gate"] == "refused: +1.0% may be chance"
     assert told["beside"] == "gate.html"
     assert dict(cli("models", "info", line[0], "--json").json)["descendants"] == [line[1]]
