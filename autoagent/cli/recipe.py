@@ -40,7 +40,7 @@ SETTINGS = {  # option of `finetune`: the setting that it sets
 
 
 def typed(config: Mapping[str, Any]) -> list[str]:
-    """The options of ``autoagent finetune`` that say what these recorded settings do; not those by default."""
+    """The options of ``autoagent finetune`` that say what these settings do, but for the defaults."""
     from autoagent.training.finetune import FinetuneConfig
 
     kept, usual = dict(flat(config)), dict(flat(FinetuneConfig().model_dump(mode="json")))
