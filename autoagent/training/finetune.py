@@ -257,7 +257,7 @@ class _Tuning:
         return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
 
     def need_goals(self, suite: SuiteSource, sheet: DataSheet) -> None:
-        """Make sure before any training that there will be goals to measure on.
+        """Make sure before any training that there will be goals to measure on; say what will not be measured.
 
         Raises:
             UsageError: the suite leaks or all of it was trained on, or there are too few other goals.
@@ -265,8 +265,12 @@ class _Tuning:
         gate = self.config.gate
         trained = {*trained_goals(self.versions, self.start.name, self.versions.current()), *sheet.goals}
         target = choose(suite, trained, gate).suite
-        if isinstance(others := self._elsewhere(), Suite):
+        others = self._elsewhere()
+        if isinstance(others, Suite):
             choose_others(others, target, trained, gate)
+        elif others == "auto" and not (self.earlier and is_embedded_line(self.versions, self.start.name)):
+            line = "What is forgotten will go unseen: name other goals with --elsewhere FILE.toml"
+            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
 
     def _elsewhere(self) -> Suite | Literal["auto"] | None:
         """The other goals."""

@@ -117,7 +117,9 @@ def test_verified_runs_become_a_version_that_finds_them_likelier(home: Path) -> 
 def test_the_gate_refuses_what_is_not_better_and_leaves_out_trained_goals(home: Path) -> None:
     config = QUICK.model_copy(update={"epochs": 1, "data": DatasetConfig(validation=0)})
     before = Versions(home).current()
-    result = finetune(home, suite=SUITE, config=config)
+    told: list[FinetuneProgress] = []
+    result = finetune(home, suite=SUITE, config=config, on_progress=told.append)
+    assert told[0].note.startswith("What is forgotten will go unseen")
     assert not result.promoted
     assert result.gate is not None
     assert (result.gate.excluded, result.gate.new.n, result.gate.comparison.n) == (1, 2, 2)
