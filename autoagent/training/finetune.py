@@ -257,7 +257,7 @@ class _Tuning:
         return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
 
     def need_goals(self, suite: SuiteSource, sheet: DataSheet) -> None:
-        """Make sure before any training that there will be goals to measure on; say what will not be measured.
+        """Make sure before any training that there will be goals to measure on, and say where there are not.
 
         Raises:
             UsageError: the suite leaks or all of it was trained on, or there are too few other goals.
