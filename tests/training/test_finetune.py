@@ -208,8 +208,8 @@ def test_a_suite_that_cannot_measure_is_found_out_before_training(home: Path, tm
 
 
 def write_suite(file: Path, count: int) -> Path:
-    tasks = (f'[[task]]\ngoal = "sing song {n}"\nexpected = {{ answer = "la" }}\n' for n in range(count))
-    file.write_text("\n".join(tasks), encoding="utf-8")
+    line = '[[task]]\nid = "{n}"\ngoal = "sing song {n}"\nexpected.answer = "la"\n'
+    file.write_text("".join(line.replace("{n}", str(n)) for n in range(count)), encoding="utf-8")
     return file
 
 
