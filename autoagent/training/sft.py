@@ -170,7 +170,7 @@ def prefer(
         train=feed(data, run.group),
         validation=feed(validation) if len(validation) >= least else None,
         samples={
-            name: feed(part[:_MEASURED])
+            name: feed(part[:: -(-len(part) // _MEASURED) or 1])  # from all over: good ones come before bad
             for name, part in zip(_MEASURES, (data, test, validation), strict=True)
             if name == "train" or len(part) >= least
         },

@@ -301,12 +301,15 @@ def test_a_model_learns_by_preference(method: str, folder: Path, tmp_path: Path)
         seen.append,
         learning=Learning(method=method, patience=0),  # type: ignore[arg-type]
         validation=pairs[:3] if method == "dpo" else judged[9:15],  # type: ignore[arg-type]
+        test=pairs[3:6] if method == "dpo" else judged[8:16],  # type: ignore[arg-type]
         run=Run(folder=tmp_path),
     )
     assert trained.method == method
     assert trained.trainable == engine.model.num_parameters()
     assert trained.validation_loss is not None
     assert trained.validation_loss.after < trained.validation_loss.before
+    assert trained.test_loss is not None
+    assert trained.test_loss.after < trained.test_loss.before
     assert trained.metrics["reward_accuracy"] == 1.0
     assert seen[-1].metrics["reward_margin"] > 0
     assert seen[-1].validation_loss is not None
