@@ -11,6 +11,7 @@ power cut or Ctrl-C, finds what was done and goes on. One that nobody goes on wi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from autoagent.training.parallel import Group
 
 Tell = Callable[[Any], None]  # of sft.FinetuneProgress
+_DRAFT = ".model"  # being written
 KEPT_DAYS = 7  # a training that nobody went on with
 _NAME = re.compile(r"[0-9a-f]{16}")
 _TESTS = ("test", "negative test")
@@ -211,9 +213,28 @@ def work(job: Job, tell: Tell, *, group: Group | None = None) -> Trained:
     Raises:
         Stopped: it was told to stop; a checkpoint is kept.
         UsageError: it cannot be done as it is wanted.
+        StoreError: the disk is full, or cannot be written.
     """
     if (before := job.done()) is not None:
         return before
+    from safetensors import SafetensorError
+
+    try:
+        return _work(job, tell, group)
+    except (OSError, SafetensorError) as problem:
+        shutil.rmtree(job.folder / _DRAFT, ignore_errors=True)
+        if not _no_room(problem):
+            raise
+        raise StoreError(f"no space is left for {job.folder}: make room, and the same call goes on") from None
+
+
+def _no_room(problem: Exception) -> bool:
+    """Whether a disk or a quota is full; safetensors tells it in words."""
+    full = getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in str(problem)
+
+
+def _work(job: Job, tell: Tell, group: Group | None) -> Trained:
     from autoagent.models.engine import load_engine
     from autoagent.training.adapters import prepare
     from autoagent.training.sft import write_model
@@ -225,16 +246,13 @@ def work(job: Job, tell: Tell, *, group: Group | None = None) -> Trained:
         raise Stopped
     if group is not None and group.rank:
         return trained
-    draft = job.folder / ".model"
+    draft = job.folder / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    try:
-        write_model(engine, draft, prepared)
-        shutil.rmtree(job.folder / "model", ignore_errors=True)
-        draft.rename(job.folder / "model")
-        _write(job.folder / "done.json", trained.model_dump_json())
-    except OSError as problem:
-        raise StoreError(f"cannot write the trained model in {job.folder}: {problem.strerror}") from problem
+    write_model(engine, draft, prepared)
+    shutil.rmtree(job.folder / "model", ignore_errors=True)
+    draft.rename(job.folder / "model")
+    _write(job.folder / "done.json", trained.model_dump_json())
     return trained
 
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from autoagent.errors import AutoagentError, UsageError
+from autoagent.errors import AutoagentError, StoreError, UsageError
 from autoagent.training.jobs import Job, Stopped, Tell, get, work
 from autoagent.training.sft import FinetuneProgress, Trained
 
@@ -43,20 +43,20 @@ def work_apart(job: Job, tell: Tell, *, launch: Sequence[str] = ()) -> Trained:
     """
     if (before := job.done()) is not None:
         return before
-    refused = ""
+    refused: dict[str, str] = {}
     with _process(job, launch) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said = json.loads(line)
             if "refused" in said:
-                refused = said["refused"]
+                refused = said
             else:
                 tell(FinetuneProgress(**said))
         process.wait()
     if process.returncode in (-signal.SIGTERM, _STOPPED):
         raise Stopped
     if refused:
-        raise UsageError(refused)
+        raise (StoreError if refused["kind"] == "store" else UsageError)(refused["refused"])
     trained = job.done() if process.returncode == 0 else None
     if trained is None:
         raise RuntimeError(_how_it_ended(job.folder, process.returncode))
@@ -119,7 +119,7 @@ def main(folder: Path, *, together: bool = False) -> int:
     except Stopped:
         return _STOPPED
     except AutoagentError as problem:
-        _say(said, {"refused": str(problem)})
+        _say(said, {"refused": str(problem), "kind": "store" if isinstance(problem, StoreError) else "usage"})
         return 2
     return 0
 

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autoagent.errors import UsageError
+from autoagent.errors import StoreError, UsageError
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.tiny import write_tiny_model
 from autoagent.training.dataset import Dataset, Example
@@ -119,6 +120,30 @@ def test_what_cannot_be_trained_is_one_line(job: Job, base: Path) -> None:
     how = HOW.model_copy(update={"learning": Learning.model_validate({"adapter": {"what": "last:9"}})})
     with pytest.raises(UsageError, match="cannot train the last 9 layers"):
         work_apart(put(job.folder.parent, base, DATA, how), silent)
+
+
+def test_a_full_disk_is_one_line_and_the_training_goes_on_when_there_is_room(
+    tmp_path: Path, base: Path
+) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(place)], capture_output=True)
+    if done.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        how = HOW.model_copy(update={"epochs": 2, "learning": Learning(patience=0)})
+        job = put(place, base, DATA, how)
+        with suppress(OSError), (place / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        with pytest.raises(
+            StoreError, match=r"no space is left for .*: make room, and the same call goes on"
+        ):
+            work_apart(job, silent)
+        (place / "filler").unlink()
+        assert work_apart(job, silent).finished
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_model_that_was_not_written_whole_is_written_again(job: Job) -> None:
