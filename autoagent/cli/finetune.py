@@ -51,7 +51,11 @@ class FinetuneOptions(TrainingOptions):
 
     suite: Annotated[
         str,
-        Option(metavar="builtin|smoke|FILE.toml", help="Held-out goals to compare old and new on.", **GATE),
+        Option(
+            metavar="builtin|smoke|FILE.toml|env:NAME",
+            help="Held-out goals to compare old and new on.",
+            **GATE,
+        ),
     ] = "builtin"
     base: Annotated[
         str | None, Option(metavar="MODEL", help="What to start from; by default the version in use.")

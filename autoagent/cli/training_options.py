@@ -92,7 +92,10 @@ class TrainingOptions:
         int | None, Option(min=0, help="Seed of all that is drawn. By default 0.", **TRAINING)
     ] = None
     device: Annotated[
-        str | None, Option(help="Where to train: cpu, cuda, mps. By default cuda if there.", **TRAINING)
+        str | None,
+        Option(
+            metavar="DEVICE", help="Where to train: cpu, cuda, mps. By default cuda if there.", **TRAINING
+        ),
     ] = None
     wandb: Annotated[
         str, Option(metavar="PROJECT", help="Also report to this project of Weights & Biases.", **TRAINING)
