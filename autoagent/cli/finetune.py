@@ -124,10 +124,10 @@ class FinetuneOptions(TrainingOptions):
         selection |= {"runs": by_comma(self.runs), "tags": self.tag, "models": self.made_by}
         selection |= {"suite": self.from_suite}
         own = {"note": self.note, "launch": self.launch, "outside": self.data, "selection": selection}
-        own |= {"data": {"train_forced": self.train_forced}, "named_suite": self.suite, "jobs": self.jobs}
+        named = {"data": {"train_forced": self.train_forced}, "named_suite": self.suite, "jobs": self.jobs}
         training = self.training(limits)
         training["learning"]["trainer"] = self.trainer.value
-        return checked(FinetuneConfig, {**training, **own})
+        return checked(FinetuneConfig, {**training, **own, **named})
 
 
 @takes(FinetuneOptions)
@@ -200,10 +200,8 @@ def _print(result: FinetuneResult, screen: Console, folder: Path) -> None:
     trained, sheet = result.trained, result.sheet
     screen.print(f"{result.version} learned from {sheet.summary()}", soft_wrap=True)
     if sheet.replayed:
-        beside = (
-            f"{sheet.replayed:,} demonstrations of its earlier training, {sheet.replayed_tokens:,} tokens"
-        )
-        screen.print(f"beside {beside}", soft_wrap=True)
+        of = f"{sheet.replayed:,} demonstrations of its earlier training, {sheet.replayed_tokens:,} tokens"
+        screen.print(f"beside {of}", soft_wrap=True)
     line = f"loss {trained.train_loss.before:.3f} → {trained.train_loss.after:.3f}"
     for where, loss in (("held out", trained.validation_loss), ("kept for a test", trained.test_loss)):
         line += f", on goals {where} {loss.before:.3f} → {loss.after:.3f}" if loss else ""

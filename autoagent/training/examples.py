@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,11 +44,11 @@ def goal_hash(goal: str) -> str:
 
 
 def left_out(refused: Mapping[str, int]) -> str:
-    """``12 runs had no token ids, 3 runs were not verified``."""
-    counted = (
-        (f"{count} run" if count == 1 else f"{count} runs", reason) for reason, count in refused.items()
+    """``12 runs had no token ids, 1 run was not verified``."""
+    return ", ".join(
+        f"1 run {re.sub(r'\bwere\b', 'was', reason, count=1)}" if count == 1 else f"{count} runs {reason}"
+        for reason, count in refused.items()
     )
-    return ", ".join(f"{runs} {reason}" for runs, reason in counted)
 
 
 @dataclass

@@ -37,6 +37,7 @@ from autoagent.training.dataset import (
 from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
 from autoagent.training.gate_goals import choose, choose_others
+from autoagent.training.gate_rules import fewest
 from autoagent.training.jobs import Job, one_at_a_time, put, sweep, with_replay, work
 from autoagent.training.learning import How
 from autoagent.training.measuring import Measurements
@@ -265,6 +266,10 @@ class _Tuning:
         gate = self.config.gate
         trained = {*trained_goals(self.versions, self.start.name, self.versions.current()), *sheet.goals}
         target = choose(suite, trained, gate).suite
+        if (count := len(target.tasks)) < fewest(gate):
+            least = f"at least {fewest(gate)} are needed"
+            line = f"The suite has {count} held-out goals, too few to show that anything is better: {least}"
+            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
         others = self._elsewhere()
         if isinstance(others, Suite):
             choose_others(others, target, trained, gate)

@@ -187,11 +187,16 @@ def _families(
         name=name,
         asks=f"{which} loses over {100 * config.family_drop:.3g} points with p below {config.alpha:g} (Holm)",
         found=", ".join(f"{family} {tested[family].difference:+.0%} of {tested[family].n}" for family in lost)
-        or f"none of {len(tested)}",
+        or (f"none of {len(tested)}" if tested else f"none has {enough} goals"),
         value=min((adjusted[family] for family in dropped), default=1.0),
         threshold=config.alpha,
         passed=not lost,
     )
+
+
+def fewest(config: GateConfig) -> int:
+    """Goals below which nothing can be promoted: even if only the new model got all right, p is too high."""
+    return math.floor(1 - math.log2(config.alpha)) + 1
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -267,14 +267,17 @@ def _train(job: Job, engine: Any, run: Run, tell: Tell) -> Trained:
         chosen, held, test = pairs(data), pairs(data, "validation"), pairs(data, "test")
         return prefer(engine, chosen, how, tell, learning=how.learning, validation=held, test=test, run=run)
     bad = data.negatives
-    judged = _judged(data.train, bad.train)
-    held, test = _judged(data.validation, bad.validation), _judged(data.test, bad.test)
-    held, test = (part if len({good for _, good in part}) == 2 else [] for part in (held, test))
-    return prefer(engine, judged, how, tell, learning=how.learning, validation=held, test=test, run=run)
-
-
-def _judged(good: Sequence[Example], bad: Sequence[Example]) -> list[tuple[Example, bool]]:
-    return [*((each, True) for each in good), *((each, False) for each in bad)]
+    judged, *others = (
+        [*((each, True) for each in good), *((each, False) for each in worse)]
+        for good, worse in (
+            (data.train, bad.train),
+            (data.validation, bad.validation),
+            (data.test, bad.test),
+        )
+    )
+    of_both = [part if len({good for _, good in part}) == 2 else [] for part in others]
+    validation, last = of_both
+    return prefer(engine, judged, how, tell, learning=how.learning, validation=validation, test=last, run=run)
 
 
 def with_replay(data: Dataset, replay: tuple[Example, ...]) -> Dataset:
