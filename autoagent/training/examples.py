@@ -19,6 +19,7 @@ NOTHING_SAMPLED = "had nothing the model chose"
 DAMAGED = "had a damaged token record"
 REPEATED = "repeated another run token by token"
 REPLAYED = "replay"  # the source of an example of earlier training
+_WERE = re.compile(r"\bwere\b")
 VERIFIED_TOO = "were refuted, but repeated a verified run token by token"
 
 
@@ -46,7 +47,7 @@ def goal_hash(goal: str) -> str:
 def left_out(refused: Mapping[str, int]) -> str:
     """``12 runs had no token ids, 1 run was not verified``."""
     return ", ".join(
-        f"1 run {re.sub(r'\bwere\b', 'was', reason, count=1)}" if count == 1 else f"{count} runs {reason}"
+        f"1 run {_WERE.sub('was', reason)}" if count == 1 else f"{count} runs {reason}"
         for reason, count in refused.items()
     )
 

@@ -86,6 +86,7 @@ def test_runs_that_must_not_train_are_counted_by_reason() -> None:
     }
     assert sheet.runs == ("r1",)
     assert "2 runs had no token ids" in sheet.summary()
+    assert "1 run was too long" in sheet.summary()
 
 
 def test_no_goal_is_in_both_parts_and_every_goal_is_in_one() -> None:
