@@ -180,7 +180,7 @@ def evolve(ctx: typer.Context, options: EvolveOptions) -> None:
             write(options.report, suite.name, history.rounds())
     if as_text:
         _print(made)
-        console.out().print(Text(f"its curve: {near(history.page)}", style="dim"), soft_wrap=True)
+        console.out().print(Text(f"all rounds: {near(history.page)}", style="dim"), soft_wrap=True)
         note_a_fixed_model(parts)
     else:
         print(json_line(made.model_dump(mode="json")))
@@ -214,7 +214,8 @@ def _print(made: Evolution) -> None:
         style = "green" if each.promoted else "yellow"
         line = Text(f"round {each.number}: ", style="dim").append(console.clean(each.reason), style=style)
         screen.print(line, soft_wrap=True)
-    screen.print(Text(f"{made.reason}; {made.promoted} promoted", style="bold"), soft_wrap=True)
+    why = "" if made.reason == made.rounds[-1].reason else f"{made.reason}; "
+    screen.print(Text(f"{why}{made.promoted} promoted", style="bold"), soft_wrap=True)
 
 
 def _cells(each: Round) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from autoagent.cli import complete, console
 from autoagent.cli.parts import parts_of
+from autoagent.cli.recipe import typed
 from autoagent.cli.runs_args import Json
 from autoagent.cli.screen import Screen
 from autoagent.cli.streams import json_line
@@ -93,8 +95,7 @@ def _lines(old: str, new: str, told: Difference, weights: tuple[Change, ...] | s
     yield f"data      {_counted(told.runs_added, '+')}, {_counted(told.runs_removed, '−')} runs"
     yield from (f"          + {run}" for run in _some(told.runs_added))
     yield from (f"          − {run}" for run in _some(told.runs_removed))
-    for name, (before, after) in told.settings.items():
-        yield f"setting   {name}: {_value(before)} → {_value(after)}"
+    yield from _settings(old, new, told)
     for name, (before, after) in told.gate.items():
         yield f"gate      {name}: {_value(before)} → {_value(after)}"
     if isinstance(weights, str):
@@ -106,6 +107,17 @@ def _lines(old: str, new: str, told: Difference, weights: tuple[Change, ...] | s
     for each in weights if most else ():
         bar = "▇" * round(_BAR * each.share / most)
         yield f"weights   {each.group:<11} {each.share:>9.4%}  norm {each.norm:<9.4g} {bar}".rstrip()
+
+
+def _settings(old: str, new: str, told: Difference) -> Iterator[str]:
+    """Those that differ; where only one of the two was trained here, its own in a line."""
+    for side, name in enumerate((new, old)):
+        if told.settings.get("epochs", (0, 0))[side] is None:  # every training has some
+            options = typed({key: pair[1 - side] for key, pair in told.settings.items()})
+            yield f"settings  of {name}: {shlex.join(options) or 'as they are by default'}"
+            return
+    for key, (before, after) in told.settings.items():
+        yield f"setting   {key}: {_value(before)} → {_value(after)}"
 
 
 def _counted(runs: tuple[str, ...], sign: str) -> str:

@@ -11,6 +11,7 @@ from autoagent.errors import UsageError
 
 LOG = "log.jsonl"
 PLAIN = {"step", "tokens", "seconds", "loss", "rate", "tokens_per_second", "validation_loss", "note"}
+_WIDE = 5  # times the smallest loss, from which on losses are drawn by their logarithm
 Points = list[tuple[float, float]]
 
 
@@ -54,6 +55,7 @@ def draw_training(folder: Path, out: Path, *, title: str = "") -> None:
         panel.grid(visible=True, which="both", alpha=0.25)
         panel.legend()
     panels[-1].set_xlabel("updates")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     write_figure(figure, out)
 
@@ -75,7 +77,9 @@ def _draw_losses(panel: Any, records: Sequence[dict[str, Any]]) -> None:
         panel.plot(steps, measured, label="validation loss", marker="o", markersize=3, linewidth=1.2)
         best = min(zip(measured, steps, strict=True))
         panel.axvline(best[1], label=f"lowest: {best[0]:.3g}", linestyle=":", color="grey")
-    panel.set_yscale("log")
+    losses = [loss for loss in (*_columns(records, "loss")[1], *measured) if loss > 0]
+    if losses and max(losses) >= _WIDE * min(losses):
+        panel.set_yscale("log")
     panel.set_ylabel("loss")
 
 

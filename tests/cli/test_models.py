@@ -140,6 +140,10 @@ def test_a_version_is_compared_with_its_parent(cli: Cli, versions: Versions, lin
     assert "data      +2, −0 runs" in rows
     assert "          + r00000000002" in rows
     assert "setting   epochs: 6 → 8" in rows
+    first = cli("models", "diff", line[0], "embedded").out.splitlines()  # which was not trained here
+    assert [row for row in first if row.startswith("setting")] == [
+        f"settings  of {line[0]}: --seed 4 --gate-tasks 50"
+    ]
     assert "gate      difference: – → 0.01" in rows
     assert [row.split()[1] for row in rows if row.startswith("weights")] == [
         "embeddings",
