@@ -216,18 +216,16 @@ def write_suite(file: Path, count: int) -> Path:
     return file
 
 
-def test_other_goals_may_be_those_of_a_suite_of_ones_own(home: Path, tmp_path: Path) -> None:
+def test_the_service_answers_with_numbers_also_of_other_goals_of_ones_own(home: Path, tmp_path: Path) -> None:
     own = write_suite(tmp_path / "songs.toml", 20)
-    result = finetune(home, suite=SUITE, config=QUICK.model_copy(update={"epochs": 1, "elsewhere": own}))
-    assert result.gate is not None
-    assert result.gate.forgetting is not None
-    assert (result.gate.forgetting.suite, result.gate.forgetting.comparison.n) == ("songs", 20)
-    assert "elsewhere" in {rule.name for rule in result.gate.rules}
-
-
-def test_the_service_answers_with_numbers(home: Path) -> None:
-    told = finetune_service(home, SUITE, QUICK.model_copy(update={"epochs": 1}))(note="weekly")
+    config = QUICK.model_copy(update={"epochs": 1, "elsewhere": own})
+    told = finetune_service(home, SUITE, config)(note="weekly")
     assert told.startswith("Made v2-")
     assert "Refused: not better" in told
     assert "The model in use stays." in told
-    assert Versions(home).list()[-1].note == "weekly"
+    assert "; elsewhere old 0/20, new 0/20." in told
+    made = Versions(home).list()[-1]
+    assert made.note == "weekly"
+    assert made.gate is not None
+    assert made.gate["forgetting"]["suite"] == "songs"
+    assert "elsewhere" in {rule["name"] for rule in made.gate["rules"]}
