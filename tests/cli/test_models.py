@@ -15,7 +15,10 @@ import pytest
 
 from autoagent.cli import Exit
 from autoagent.cli.commands import load
-from autoagent.cli.recipe import SETTINGS
+from autoagent.cli.finetune import FinetuneOptions, Judge
+from autoagent.cli.recipe import SETTINGS, typed
+from autoagent.cli.training_options import Method
+from autoagent.config import Limits
 from autoagent.models.difference import flat
 from autoagent.models.load import load_model
 from autoagent.models.tiny import write_tiny_model
@@ -337,6 +340,24 @@ def test_runs_that_were_named_are_named_again_but_for_the_forgotten(
     versions.add(tiny[0], parent="embedded", data=data)
     parsed = anew(cli, run)
     assert (list(parsed["runs"]), parsed["until"]) == (["r00000000009"], None)
+
+
+def test_what_is_typed_is_kept_with_a_version_and_can_be_typed_again() -> None:
+    chosen: dict[str, Any] = {
+        "suite": "s.toml", "judged_by": "user", "train_forced": True, "method": "kto", "beta": 0.2,
+        "weights": "lora", "rank": 4, "dropout": 0.1, "epochs": 2, "lr": 1e-4, "batch_tokens": 512,
+        "weight_decay": 0.1, "patience": 1, "seed": 3, "gate_tasks": 50, "margin": 0.05, "elsewhere": "none",
+        "elsewhere_tasks": 40, "from_suite": "y", "launch": "torchrun --nproc_per_node 2",
+    }  # fmt: skip
+    several = {"runs": ["r1, r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": [Path("d.jsonl")]}
+    options = FinetuneOptions(
+        **chosen | several | {"method": Method(chosen["method"]), "judged_by": Judge(chosen["judged_by"])}
+    )
+    words = typed(options.config(Limits()).model_dump(mode="json"))
+    parsed = load("finetune").make_context("finetune", words).params
+    assert {name: parsed[name] for name in chosen} == chosen
+    found = {name: [str(each) for each in parsed[name]] for name in several}
+    assert found == {"runs": ["r1", "r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": ["d.jsonl"]}
 
 
 def test_the_defaults_that_the_help_tells_are_those_of_the_settings() -> None:
