@@ -16,7 +16,7 @@ def expanded(entry: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """The tasks an entry stands for: itself, or one for each row of its ``each``.
 
     In every text of such an entry, keys included, ``{city}`` is the row's value of ``city``, and a brace that
-    stands for itself is doubled. The ids are numbered from 1.
+    stands for itself is doubled. An id without a placeholder is numbered from 1.
 
     Raises:
         ConfigError: the rows are no rows, or a placeholder is none of their keys.
@@ -32,7 +32,7 @@ def expanded(entry: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
         at = f"{where}: each, row {number}"
         values = {name: _text(value, f"{at}: {name}") for name, value in row.items()}
         filled = {key: _filled(value, values, f"{at}: {key}") for key, value in pattern.items()}
-        if isinstance(filled.get("id"), str):
+        if filled.get("id") == pattern.get("id") and isinstance(filled.get("id"), str):
             filled["id"] += f"-{number}"
         yield filled
 

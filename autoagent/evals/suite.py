@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -77,7 +77,7 @@ def load_suite(file: Path | str) -> Suite:
 
 def _parsed(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"suite {file} does not exist") from None
     except OSError as error:
@@ -111,6 +111,12 @@ def _need_expectations(task: Task, where: str) -> None:
 def _need_known_keys(entry: Mapping[str, Any], where: str) -> None:
     """Look for misspelt keys in all tables of a task, before their values are looked at."""
     _need_known_parts(Task, entry, where)
+    for name in entry["files"] if isinstance(entry.get("files"), dict) else ():
+        if name in Task.model_fields:
+            raise ConfigError(
+                f'{where}: files: "{name}" is a key of [[task]]: write it above [task.files], '
+                f'or "./{name}" for a file of that name'
+            )
     for tool in _tables(entry.get("tools")):
         arguments = tool.get("arguments")
         for name, each in arguments.items() if isinstance(arguments, dict) else ():
@@ -123,8 +129,16 @@ def _need_known_keys(entry: Mapping[str, Any], where: str) -> None:
 def _need_known_parts(kind: type[Data], entry: Mapping[str, Any], where: str) -> None:
     for key, part in _PARTS.get(kind, {}).items():
         for table in _tables(entry.get(key)):
+            _need_above(table, part.model_fields, f"{where}: {key}")
             only(table, part.model_fields, where=f"{where}: {key}")
             _need_known_parts(part, table, f"{where}: {key}")
+
+
+def _need_above(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse a key of the task in one of its tables: TOML takes what is below a table's head as part of it."""
+    for key in table:
+        if key not in known and (key in Task.model_fields or key == "each"):
+            raise ConfigError(f'{where}: "{key}" is a key of [[task]]: write it above this table')
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

@@ -62,6 +62,9 @@ class ToolSpec(Data):
             raise ValueError("give argument or arguments, not both")
         if self.replies and not self.all_arguments:
             raise ValueError("replies go by the first argument, and there is none: use otherwise")
+        keys = [_key(value) for value in self.replies]
+        if twice := [value for value in self.replies if keys.count(_key(value)) > 1]:
+            raise ValueError(f"two replies to {twice[-1]!r}: upper and lower case make no difference")
         for name, each in list(self.all_arguments.items())[:1]:
             for value in self.replies:
                 if each.type == "choice" and _key(value) not in map(_key, each.choices):

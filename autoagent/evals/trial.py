@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from autoagent.errors import ConfigError, InvalidCall
 from autoagent.evals.task import Expected, FollowUp, Task
 from autoagent.evals.words import blamed, cut, did_you_mean
 from autoagent.goal import Goal, expect
-from autoagent.tools import Toolbox, builtin_tools
+from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.workspace import Workspace
 
 _LONGEST_NAME = 255  # bytes, of a file or folder; what Linux and macOS allow
@@ -24,8 +25,9 @@ def try_out(task: Task, where: str) -> None:
     Raises:
         ConfigError: the message begins with ``where``, and names the key.
     """
-    with blamed(where, "id"):
-        _need_text(task.id)
+    for key in ("id", "family"):
+        with blamed(where, key):
+            _need_text(getattr(task, key))
     with blamed(where, "files"):
         _need_names(task.files)
         _need_folders(task.files)
@@ -35,7 +37,10 @@ def try_out(task: Task, where: str) -> None:
         _need_texts(task.tags)
     with blamed(where, "only"):
         known = [each.name for each in builtin_tools()]
+        own = [each.name for each in task.tools]
         for name in task.only or ():
+            if name in own:
+                raise ConfigError(f"{name} is a tool of the task, which is there anyway: leave it out here")
             _need_tool(name, known, "built-in tool")
     with blamed(where, "tools"):
         tools = _toolbox(task)
@@ -57,13 +62,21 @@ def _try_out_goal(task: Task, goal: FollowUp, tools: Toolbox, where: str) -> Non
     with blamed(where, "expected.asks"):
         if goal.expected.asks:
             _need_user(task, tools)
+            _need_permission(task, "ask_user", {})
     _try_out_expected(goal.expected, tools, where)
+    for name in goal.expected.calls:
+        with blamed(where, "expected.calls"):
+            _need_permission(task, name, {})
+    for name, arguments in goal.expected.arguments.items():
+        with blamed(where, "expected.arguments"):
+            _need_permission(task, name, arguments)
 
 
 def _try_out_expected(expected: Expected, tools: Toolbox, where: str) -> None:
     with blamed(where, "expected.files"):
         _need_names(expected.files)
         _need_folders(name for name, content in expected.files.items() if content is not None)
+        _need_room(expected.files)
     for key in ("answer", "remembers"):
         if (text := getattr(expected, key)) is not None:
             with blamed(where, f"expected.{key}"):
@@ -73,12 +86,14 @@ def _try_out_expected(expected: Expected, tools: Toolbox, where: str) -> None:
     with blamed(where, "expected.calls"):
         for name in expected.calls:
             _need_tool(name, names, "tool")
+            _need_net(tools[name])
     with blamed(where, "expected.order"):
         if expected.order and len(expected.calls) < 2:
             raise ConfigError("an order needs two calls or more")
     for name, arguments in expected.arguments.items():
         with blamed(where, "expected.arguments"):
             _need_tool(name, names, "tool")
+            _need_net(tools[name])
             try:
                 tools[name].validate(arguments)
             except InvalidCall as misfit:
@@ -97,14 +112,40 @@ def _toolbox(task: Task) -> Toolbox:
         _need_text(spec.description)
         for name in spec.all_arguments:
             _need_text(name)
-    own = [spec.build() for spec in task.tools]
-    Toolbox([*builtin_tools(), *own])  # also where ours are not there, their names are taken
-    return Toolbox([*ours, *own])
+        _need_texts(choice for each in spec.arguments.values() for choice in each.choices)
+    _need_own_names(task)
+    return Toolbox([*ours, *(spec.build() for spec in task.tools)])
+
+
+def _need_own_names(task: Task) -> None:
+    """Refuse a name that is taken, by a built-in tool also where that is not there."""
+    taken = {each.name for each in builtin_tools()}
+    seen: set[str] = set()
+    for spec in task.tools:
+        if spec.name in taken:
+            raise ConfigError(f"{spec.name} is a built-in tool's name: choose another")
+        if spec.name in seen:
+            raise ConfigError(f"two tools are named {spec.name}: rename one of them")
+        seen.add(spec.name)
 
 
 def _need_tool(name: str, known: list[str], what: str) -> None:
     if name not in known:
         raise ConfigError(f'no {what} is named "{name}"{did_you_mean(name, known)}')
+
+
+def _need_net(tool: Tool) -> None:
+    if tool.needs == "hosts":
+        raise ConfigError(f"{tool.name} is never there: a suite runs without the network")
+
+
+def _need_permission(task: Task, tool: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse to expect a call that the task's own policy refuses, whatever or with these arguments."""
+    for key, rules in (("deny", task.rules.deny), ("ask", task.rules.ask)):
+        for rule in rules:
+            if rule.names(tool) and (rule.about is None or (arguments and rule.touches(tool, arguments))):
+                nobody = ", and nobody is there to consent" if key == "ask" else ""
+                raise ConfigError(f"{tool} cannot succeed: policy.{key} has {rule}{nobody}")
 
 
 def _need_user(task: Task, tools: Toolbox) -> None:
@@ -140,6 +181,15 @@ def _need_folders(names: Iterable[str]) -> None:
         for parent in path.parents:
             if parent in paths:
                 raise ConfigError(f"{paths[parent]} cannot be a file and the folder of {name}")
+
+
+def _need_room(files: Mapping[str, str | None]) -> None:
+    """Refuse a file that would have to be in a folder that must not be there."""
+    gone = {PurePosixPath(name): name for name, content in files.items() if content is None}
+    for name, content in files.items():
+        for parent in PurePosixPath(name).parents:
+            if content is not None and parent in gone:
+                raise ConfigError(f"{gone[parent]} cannot be gone and the folder of {name}")
 
 
 def _need_shell(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ _WANTED = {  # by pydantic's name of what is wrong
     "dict_type": "a table",
     "model_type": "a table",
 }
+_WITH_BRACKETS = ("tools", "follow_ups")  # keys whose tables are a list
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -57,16 +59,39 @@ def blamed(where: str, key: str) -> Iterator[None]:
 def first_of(failure: ValidationError) -> str:
     """The first of what is wrong with an entry, in one line."""
     first = failure.errors()[0]
-    kind, message = first["type"], first["msg"].removeprefix("Value error, ")
+    kind, message, found = first["type"], first["msg"].removeprefix("Value error, "), first["input"]
     if kind == "missing":
         said = "is missing"
     elif kind in _WANTED:
-        said = f"must be {_WANTED[kind]}, found {cut(repr(first['input']))}"
+        said = f"must be {_WANTED[kind]}, found {_written(found)}{_instead(kind, first['loc'], found)}"
     elif kind == "literal_error":
-        said = f"must be {first['ctx']['expected']}, found {cut(repr(first['input']))}"
+        said = f"must be {first['ctx']['expected']}, found {_written(found)}"
     else:
         said = f"{message[:1].lower()}{message[1:]}"
     return f"{_place(first['loc'])}: {said}"
+
+
+def _written(value: object) -> str:
+    """A value about as TOML has it."""
+    return cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _instead(kind: str, place: tuple[int | str, ...], found: object) -> str:
+    """What was most likely meant by a value of another type, to go behind the message; empty if unknown."""
+    key = str(place[-1])
+    if kind == "string_type" and key in ("expected", "policy"):
+        return f": {key} belongs to [[task]], so write it above this table"
+    if kind == "string_type" and isinstance(found, dict) and found:
+        return f': a name with a dot is quoted, "{key}.{next(iter(found))}"'
+    if kind == "string_type" and not isinstance(found, (dict, list, bool)):
+        return f': write "{found}"'
+    if kind == "tuple_type" and isinstance(found, str):
+        return f": write [{_written(found)}]"
+    if kind == "tuple_type" and isinstance(found, dict) and key in _WITH_BRACKETS:
+        return f": write [[task.{key}]] with two brackets"
+    if kind == "model_type" and key == "expected" and isinstance(found, str):
+        return f": write expected.answer = {_written(found)}"
+    return ""
 
 
 def _place(parts: Iterable[int | str]) -> str:
