@@ -186,7 +186,7 @@ def _measure(
 
     for name in models:
         home = parts.home if options.keep else None
-        run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits)
+        run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits, name=_full(parts, name))
         jobs = min(options.jobs or _jobs_for(parts, name, len(run.jobs)), len(run.jobs))
         if jobs == 1 or parts.load is not None or _is_remote(name):
             with Screen(console.err()) as screen:
@@ -198,6 +198,13 @@ def _measure(
         runs.append(run)
         with shown(name, len(run.jobs)) as progress:
             run.go(model, jobs=jobs, on_result=progress.tell)
+
+
+def _full(parts: Parts, name: str) -> str:
+    """What a report calls a model: ``current`` is another one later."""
+    from autoagent.models.versions import Versions
+
+    return (Versions(parts.home).pointer() or name) if name == "current" and parts.load is None else name
 
 
 def _jobs_for(parts: Parts, name: str, runs: int) -> int:

@@ -52,8 +52,9 @@ class SuiteRun:
         seeds: int | Sequence[int] = 1,
         home: Path | None = None,
         limits: Limits | None = None,
+        name: str = "",
     ) -> None:
-        """Plan the runs; the arguments are those of :func:`run_suite`.
+        """Plan the runs; the arguments are those of :func:`run_suite`, and what the model is called.
 
         Raises:
             UsageError: there are no seeds.
@@ -67,7 +68,7 @@ class SuiteRun:
         self.done: dict[int, Done] = {}
         self.seconds = 0.0
         self._generated = not isinstance(suite, Suite)
-        self._home, self._limits = home, limits
+        self._home, self._limits, self._name = home, limits, name
 
     def go(
         self,
@@ -113,6 +114,7 @@ class SuiteRun:
             [each.result for each in done],
             suite=self.jobs[0].suite,
             model=done[0].model if done else "unknown",
+            name=self._name,
             generated=self._generated,
             seconds=self.seconds,
             not_run=len(self.jobs) - len(done),
@@ -147,4 +149,6 @@ def run_suite(
         UsageError: there are no seeds or no jobs; besides, what loading and ``run_task`` raise.
         AutoagentError: a process was lost.
     """
-    return SuiteRun(suite, seeds=seeds, home=home, limits=limits).go(model, jobs=jobs, on_result=on_result)
+    name = model if isinstance(model, str) else ""
+    run = SuiteRun(suite, seeds=seeds, home=home, limits=limits, name=name)
+    return run.go(model, jobs=jobs, on_result=on_result)

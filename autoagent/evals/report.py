@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -65,6 +66,7 @@ class Report(FamilyReport):
 
     suite: str
     model: str = Field(description="Version of the model.")
+    name: str = Field(default="", description="What the model was called, where it had a name.")
     seeds: tuple[int, ...]
     generated: bool = Field(description="Whether each seed has tasks of its own.")
     seconds: float = Field(description="Wall-clock time of the evaluation.")
@@ -80,6 +82,11 @@ class Report(FamilyReport):
         return self.low, self.high
 
     @property
+    def who(self) -> str:
+        """The model, for people."""
+        return called(self.name, self.model)
+
+    @property
     def lost(self) -> dict[str, list[TaskResult]]:
         """The lost runs by failure kind, the most frequent kind first."""
         return {kind: [each for each in self.results if each.failure == kind] for kind in self.failures}
@@ -92,18 +99,40 @@ class FamilyChange(Data):
     wins: int = Field(description="Runs only the new model got right.")
     losses: int = Field(description="Runs only the old model got right.")
     difference: float = Field(description="Success of the new model minus that of the old, -1..1.")
-    low: float = 0.0
+    low: float = Field(default=0.0, description="The same as high where all pairs ended alike.")
     high: float = 0.0
     p: float = Field(default=1.0, description="McNemar's exact two-sided p, over tasks.")
 
+    @property
+    def told(self) -> bool:
+        """Whether the interval says anything: a bootstrap of pairs that are all alike does not."""
+        return self.low < self.high
+
+    @property
+    def trend(self) -> Literal["up", "down", ""]:
+        """Whether it is more than chance: 0 is outside the interval or, where that is mute, p below 0.05."""
+        if self.told:
+            return "up" if self.low > 0 else "down" if self.high < 0 else ""
+        return "" if self.p >= 0.05 else "up" if self.difference > 0 else "down"
+
 
 class Comparison(FamilyChange):
-    """Two models on the same tasks, paired."""
+    """Two models on the same tasks, paired; each is named by version, and as it was called where it was."""
 
     old: str
     new: str
+    old_name: str = ""
+    new_name: str = ""
     families: dict[str, FamilyChange]
     splits: dict[str, FamilyChange] = Field(default_factory=dict)
+
+
+def called(name: str, version: str) -> str:
+    """A model for people: its name, if it has one, and enough of a hash to tell it from others."""
+    short = version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
+    if not name or name in short:
+        return short
+    return name if short[:8] in name else f"{name} ({short})"
 
 
 def summarize(
@@ -111,6 +140,7 @@ def summarize(
     *,
     suite: str,
     model: str,
+    name: str = "",
     generated: bool,
     seconds: float,
     not_run: int = 0,
@@ -123,6 +153,7 @@ def summarize(
     return Report(
         suite=suite,
         model=model,
+        name=name,
         seeds=tuple(sorted({result.seed for result in results})),
         generated=generated,
         seconds=seconds,
@@ -189,6 +220,8 @@ def compare(old: Report, new: Report) -> Comparison:
         **dict(_change(pairs, generated)),
         old=old.model,
         new=new.model,
+        old_name=old.name,
+        new_name=new.name,
         families=grouped(lambda each: each.family),
         splits=grouped(lambda each: each.split) if _split(old.results) else {},
     )

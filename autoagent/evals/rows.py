@@ -19,7 +19,7 @@ def expanded(entry: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     stands for itself is doubled. An id without a placeholder is numbered from 1.
 
     Raises:
-        ConfigError: the rows are no rows, or a placeholder is none of their keys.
+        ConfigError: the rows are no rows, or their keys are not those of the placeholders.
     """
     if "each" not in entry:
         yield dict(entry)
@@ -28,13 +28,25 @@ def expanded(entry: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row for row in rows):
         raise ConfigError(f"{where}: each: write one [[task.each]] with its values for each repetition")
     pattern = {key: value for key, value in entry.items() if key != "each"}
+    named = set(_named(pattern))
     for number, row in enumerate(rows, start=1):
         at = f"{where}: each, row {number}"
         values = {name: _text(value, f"{at}: {name}") for name, value in row.items()}
         filled = {key: _filled(value, values, f"{at}: {key}") for key, value in pattern.items()}
+        if idle := [name for name in values if name not in named]:
+            raise ConfigError(f"{at}: no text of the task has {{{idle[0]}}}: put it where the value belongs")
         if filled.get("id") == pattern.get("id") and isinstance(filled.get("id"), str):
             filled["id"] += f"-{number}"
         yield filled
+
+
+def _named(node: Any) -> Iterator[str]:
+    """The names in the placeholders of all its texts."""
+    if isinstance(node, str):
+        yield from (found[1].strip() for found in _BRACES.finditer(node) if found[1] is not None)
+    elif isinstance(node, (list, dict)):
+        for each in (*node, *node.values()) if isinstance(node, dict) else node:
+            yield from _named(each)
 
 
 def _text(value: object, where: str) -> str:

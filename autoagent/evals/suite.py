@@ -135,7 +135,7 @@ def _need_known_parts(kind: type[Data], entry: Mapping[str, Any], where: str) ->
 
 
 def _need_above(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Refuse a key of the task in one of its tables: TOML takes what is below a table's head as part of it."""
+    """Refuse a key of the task in one of its tables: what is below a table's head is part of it."""
     for key in table:
         if key not in known and (key in Task.model_fields or key == "each"):
             raise ConfigError(f'{where}: "{key}" is a key of [[task]]: write it above this table')

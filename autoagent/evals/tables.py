@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from autoagent.evals.report import Comparison, FamilyChange, FamilyReport, Report, TaskResult
+from autoagent.evals import words
+from autoagent.evals.report import Comparison, FamilyChange, FamilyReport, Report, TaskResult, called
 
 if TYPE_CHECKING:
     from rich.console import Console, OverflowMethod
     from rich.table import Table
 
 _LOST_SHOWN = 10  # lost tasks that are listed
+_LONGEST_LINE = 300  # characters of one of them, where there is no terminal to fit
 _OF_A_KIND = 3  # of them, when not all can be
 
 
 def print_report(report: Report, console: Console) -> None:
     """Show success by family and split, what could not be checked, and the first tasks that were lost."""
-    title = f"{report.suite} · {_short(report.model)}"
+    title = f"{report.suite} · {report.who}"
     if report.not_run:
         title += f" · interrupted: {_runs(report.not_run)} missing"
     table = _table("family", title)
@@ -71,25 +71,40 @@ def _print_lost(report: Report, console: Console) -> None:
     unjudged = [each for each in report.results if each.check_error]
     if unjudged:
         _say(console, f"{len(unjudged)} not counted, their check could not be carried out:")
-        _list(console, [f"{_name(report, each)}: {each.check_error}" for each in unjudged], len(unjudged))
+        lines = [(each, f"{_name(report, each)}: {each[0].check_error}") for each in _alike(unjudged)]
+        _list(console, lines, len(unjudged))
     count = sum(report.failures.values())
     if count:
         _say(console, f"{count} lost:")
-        each_of = None if count <= _LOST_SHOWN else _OF_A_KIND
-        shown = [each for kind in report.lost.values() for each in islice(kind, each_of)]
-        lines = [f"{_name(report, each)}: {each.failure}: {each.verdict.reason}" for each in shown]
+        kinds = [_alike(kind) for kind in report.lost.values()]
+        each_of = None if sum(map(len, kinds)) <= _LOST_SHOWN else _OF_A_KIND
+        shown = [each for kind in kinds for each in kind[:each_of]]
+        lines = [
+            (each, f"{_name(report, each)}: {each[0].failure}: {each[0].verdict.reason}") for each in shown
+        ]
         _list(console, lines, count)
 
 
-def _list(console: Console, lines: Sequence[str], count: int) -> None:
-    for line in lines[:_LOST_SHOWN]:
+def _alike(results: Iterable[TaskResult]) -> list[list[TaskResult]]:
+    """The repetitions of a task that ended alike, together."""
+    groups: dict[tuple[str, int, str], list[TaskResult]] = {}
+    for each in results:
+        groups.setdefault((each.task, each.at, each.check_error or each.verdict.reason), []).append(each)
+    return list(groups.values())
+
+
+def _list(console: Console, lines: Sequence[tuple[Sequence[TaskResult], str]], count: int) -> None:
+    """The first lines, and how many of the ``count`` runs are not in them."""
+    for _, line in lines[:_LOST_SHOWN]:
         _say(console, f"  {line}", cut=True)
-    if count > min(len(lines), _LOST_SHOWN):
-        _say(console, f"  … and {count - min(len(lines), _LOST_SHOWN)} more")
+    if more := count - sum(len(runs) for runs, _ in lines[:_LOST_SHOWN]):
+        _say(console, f"  … and {more} more")
 
 
-def _name(report: Report, result: TaskResult) -> str:
-    about = [f"seed {result.seed}"] if len(report.seeds) > 1 else []
+def _name(report: Report, alike: Sequence[TaskResult]) -> str:
+    result = alike[0]
+    seeds = ", ".join(str(each.seed) for each in alike)
+    about = [f"seed{'s' if len(alike) > 1 else ''} {seeds}"] if len(report.seeds) > 1 else []
     about += [f"goal {result.at} of {len(result.expected)}"] if len(result.expected) > 1 else []
     about += [result.run_id] if result.run_id else []
     return result.task + (f" ({', '.join(about)})" if about else "")
@@ -97,12 +112,14 @@ def _name(report: Report, result: TaskResult) -> str:
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Show what changed from the old model to the new one: in all, by split, and in the families it did."""
-    _say(
-        console, f"{_short(comparison.new)} against {_short(comparison.old)}, {_runs(comparison.n)} of each:"
-    )
+    new, old = called(comparison.new_name, comparison.new), called(comparison.old_name, comparison.old)
+    interval = "no interval: all pairs are alike"
+    if comparison.told:
+        interval = f"95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}"
+    _say(console, f"{new} against {old}, {_runs(comparison.n)} of each:")
     _say(
         console,
-        f"  {comparison.difference:+.1%} (95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}), "
+        f"  {comparison.difference:+.1%} ({interval}), "
         f"{comparison.wins} won, {comparison.losses} lost, McNemar p = {comparison.p:.2g}",
     )
     changed = {name: each for name, each in comparison.families.items() if each.wins or each.losses}
@@ -123,14 +140,9 @@ def _changes(what: str, groups: dict[str, FamilyChange]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, group in groups.items():
         counts = (str(group.n), str(group.wins), str(group.losses))
-        interval = f"{group.low:+.0%} to {group.high:+.0%}"
+        interval = f"{group.low:+.0%} to {group.high:+.0%}" if group.told else "–"
         table.add_row(Text(name or "(none)"), *counts, f"{group.difference:+.0%}", interval, f"{group.p:.2g}")
     return table
-
-
-def _short(version: str) -> str:
-    """Enough of a version's hash to tell it from others."""
-    return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
 
 
 def _runs(count: int) -> str:
@@ -138,7 +150,15 @@ def _runs(count: int) -> str:
 
 
 def _say(console: Console, line: str, *, cut: bool = False) -> None:
-    """Print one line as it is: ids and answers are not ours, so no markup is read in them."""
+    """Print one line as it is: ids and answers are not ours, so no markup is read in them.
+
+    Args:
+        console: Where to.
+        line: What.
+        cut: Whether it may lose its end where it is too long for the terminal, or for a log.
+    """
     text = " ".join(line.splitlines())
+    if cut and not console.is_terminal:
+        text, cut = words.cut(text, _LONGEST_LINE), False
     overflow: OverflowMethod | None = "ellipsis" if cut else None
     console.print(text, markup=False, highlight=False, no_wrap=cut, overflow=overflow, soft_wrap=not cut)

@@ -91,6 +91,8 @@ def _instead(kind: str, place: tuple[int | str, ...], found: object) -> str:
         return f": write [[task.{key}]] with two brackets"
     if kind == "model_type" and key == "expected" and isinstance(found, str):
         return f": write expected.answer = {_written(found)}"
+    if kind == "model_type" and "arguments" in place and isinstance(found, str):
+        return f": write {{ {'type' if found in ('text', 'number') else 'description'} = {_written(found)} }}"
     return ""
 
 
@@ -105,6 +107,6 @@ def _place(parts: Iterable[int | str]) -> str:
     return place
 
 
-def cut(text: str) -> str:
+def cut(text: str, longest: int = _LONGEST) -> str:
     """The beginning of a text, for a message."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -169,6 +169,11 @@ declines = true
     assert second.expected.arguments == {"look_up": {"city": "Turin"}}
 
 
+def test_an_id_may_have_placeholders_of_its_own(tmp_path: Path) -> None:
+    tasks = _loaded(tmp_path, EACH.replace('"a"', '"of {city}"'))
+    assert [task.id for task in tasks] == ["of 1", "of 2"]
+
+
 def test_braces_are_just_braces_in_a_task_without_a_table(tmp_path: Path) -> None:
     (task,) = _loaded(tmp_path, GOOD + 'files = { "a.json" = \'{"a": {}}\' }\n')
     assert task.files == {"a.json": '{"a": {}}'}
@@ -190,6 +195,7 @@ EACH = GOOD.replace("four", "{city}") + "each = [{ city = 1 }, { city = 2 }]\n"
         (EACH.replace("[{ city = 1 }, { city = 2 }]", "[]"), "each: write one [[task.each]]"),
         (EACH.replace("[{ city = 1 }, { city = 2 }]", "3"), "each: write one [[task.each]]"),
         (EACH.replace("city = 1", "city = [1]"), "each, row 1: city: a row holds texts and numbers"),
+        (EACH.replace("city = 1", "city = 1, note = 2"), "row 1: no text of the task has {note}: put"),
         (EACH.replace("each", "eahc"), 'unknown key "eahc": did you mean "each"?'),
         (EACH + GOOD.replace('"a"', '"a-2"'), 'task 2 "a-2": the id is taken by task 1'),
         (EACH + 'memory = ["{city}", ""]\n', 'task 1 "a-1": memory: a text is empty'),
@@ -228,11 +234,34 @@ LATER = GOOD + '[[task.follow_ups]]\ngoal = "b"\nexpected.answer = "5"\n'
         (GOOD + 'only = ["read_file"]\nanswers = ["x"]\n', "answers: nobody can be asked: add ask_user"),
         (GOOD + 'ask = false\nanswers = ["x"]\n', "answers: nobody can be asked: ask is false"),
         (GOOD + "ask = false\nexpected.asks = true\n", "expected.asks: nobody can be asked: ask is false"),
+        (
+            GOOD + 'policy.deny = ["ask_*"]\nexpected.asks = true\n',
+            "expected.asks: ask_user cannot succeed: policy.deny has ask_*",
+        ),
         (GOOD + 'answers = [""]\n', "answers: a text is empty"),
         (GOOD + 'tags = [" "]\n', "tags: a text is empty"),
         (GOOD + "expected.order = true\n", "expected.order: an order needs two calls or more"),
         (GOOD + "expected.command = 'test ('\n", "expected.command: the shell cannot read it: "),
         (GOOD + "expected.command = ''\n", "expected.command: a text is empty"),
+        (GOOD + 'expected.calls = ["http_get"]\n', "http_get is never there: a suite runs without"),
+        (
+            GOOD + 'policy.ask = ["write_file"]\nexpected.calls = ["write_file"]\n',
+            "expected.calls: write_file cannot succeed: policy.ask has write_file, and nobody is there",
+        ),
+        (
+            GOOD + 'policy.deny = ["read_file(a)"]\nexpected.arguments.read_file.path = "a"\n',
+            "expected.arguments: read_file cannot succeed: policy.deny has read_file(a)",
+        ),
+        (
+            GOOD + 'expected.files = { a = false, "a/b" = "x" }\n',
+            "expected.files: a cannot be gone and the folder of a/b",
+        ),
+        (
+            GOOD + 'only = ["t"]\n' + TOOL % 'argument = "x"',
+            "only: t is a tool of the task, which is there anyway",
+        ),
+        (GOOD + TOOL % 'argument = "x", replies = { a = "1", A = "2" }', "two replies to 'A'"),
+        (GOOD + TOOL % 'arguments = { y = "number" }', 'found "number": write { type = "number" }'),
         (GOOD + 'expected.arguments.red_file.path = "x"\n', 'no tool is named "red_file": did you mean'),
         (
             GOOD + 'expected.arguments.read_file.pth = "x"\n',

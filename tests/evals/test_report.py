@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from autoagent.evals import (
+    Comparison,
     Expected,
     FollowUp,
     Report,
@@ -42,8 +43,10 @@ def result(name: str, success: bool, *, split: str = "", kind: FailureKind = "wr
     )  # fmt: skip
 
 
-def report_of(results: Sequence[TaskResult], *, model: str = "m", not_run: int = 0) -> Report:
-    return summarize(results, suite="s", model=model, generated=False, seconds=1.0, not_run=not_run)
+def report_of(results: Sequence[TaskResult], *, model: str = "m", name: str = "", not_run: int = 0) -> Report:
+    return summarize(
+        results, suite="s", model=model, name=name, generated=False, seconds=1.0, not_run=not_run
+    )
 
 
 def shown(report: Report) -> str:
@@ -125,6 +128,40 @@ def test_a_comparison_has_intervals_by_family_and_split() -> None:
     print_comparison(change, Console(file=written, width=100))
     assert re.search(r"│ a +│ +8 │ +8 │ +0 │ +\+100%", written.getvalue())
     assert "1 family is unchanged" in written.getvalue()
+
+
+def compared(change: Comparison) -> str:
+    written = StringIO()
+    print_comparison(change, Console(file=written, width=100))
+    return written.getvalue()
+
+
+def test_pairs_that_are_all_alike_have_no_interval_and_no_certainty() -> None:
+    same = report_of([result(f"a-{n}", True) for n in range(9)])
+    change = compare(same, same)
+    assert "+0.0% (no interval: all pairs are alike), 0 won, 0 lost, McNemar p = 1" in compared(change)
+    assert "none: all pairs are alike" in page(same, same, change)
+    lost = report_of([result("a-0", False)])
+    one = compare(lost, report_of([result("a-0", True)]))
+    assert (one.difference, one.low, one.trend) == (1.0, 1.0, "")
+    assert re.search(r"\+100% │ +– │ 1 │", compared(one))
+    lost = report_of([result(f"a-{n}", False) for n in range(9)])
+    assert (compare(lost, same).trend, compare(same, lost).trend) == ("up", "down")
+
+
+def test_models_are_called_by_their_names_where_they_have_one() -> None:
+    hashed, results = "d1" * 32, [result("a-1", True)]
+    named = report_of(results, model=hashed, name="embedded")
+    assert "s · embedded (d1d1d1d1d1d1)" in shown(named)
+    assert [report_of(results, model=hashed, name=name).who for name in ("", "v1-d1d1d1d1")] == [
+        "d1d1d1d1d1d1",
+        "v1-d1d1d1d1",
+    ]
+    change = compare(report_of(results, model="e2" * 32, name="./other"), named)
+    assert "embedded (d1d1d1d1d1d1) against ./other (e2e2e2e2e2e2), 1 run of each:" in compared(change)
+    text = page(named, report_of(results, model="e2" * 32, name="./other"), change)
+    assert "embedded (d1d1d1d1d1d1) against ./other (e2e2e2e2e2e2)" in text
+    assert json.loads(as_json(named))["name"] == "embedded"
 
 
 def test_the_page_holds_each_lost_run_step_by_step_and_nothing_of_it_is_markup(tmp_path: Path) -> None:

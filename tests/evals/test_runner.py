@@ -342,6 +342,15 @@ def test_the_report_shows_families_and_what_was_lost_without_reading_markup_in_i
     assert "50%" in shown
 
 
+def test_repetitions_that_end_alike_are_listed_once() -> None:
+    report = run_suite(Suite("s", (PIZZA, LOOK)), model=ScriptedModel(_always(DECLINE)), seeds=3)
+    shown = _shown(report)
+    assert "3 lost:" in shown
+    assert shown.count("declined wrongly: it declined") == 1
+    assert "(seeds 0, 1, 2): declined wrongly" in shown
+    assert "more" not in shown
+
+
 def test_the_runner_adds_little_to_a_run() -> None:
     tasks = tuple(PIZZA.model_copy(update={"id": str(number)}) for number in range(20))
     model = ScriptedModel(_always(DECLINE))

@@ -72,8 +72,17 @@ def test_false_stands_for_a_file_that_must_not_be_there(tmp_path: Path) -> None:
         (GOOD + 'expected.calls = ["red_file"]\n', 'no tool is named "red_file": did you mean "read_file"?'),
         (
             GOOD + 'tools = [{ name = "read_file", description = "x", argument = "y" }]\n',
-            'task 1 "a": tools: two tools are named read_file',
+            'task 1 "a": tools: read_file is a built-in tool\'s name: choose another',
         ),
+        (GOOD + 'family = ""\n', 'task 1 "a": family: a text is empty'),
+        (GOOD.replace('"4"', "4"), 'expected.answer: must be a text, found 4: write "4"'),
+        (GOOD.replace("expected.answer", "expected"), 'found "4": write expected.answer = "4"'),
+        (GOOD + 'memory = "x"\n', 'memory: must be a list, found "x": write ["x"]'),
+        (GOOD + 'files = { a.txt = "x" }\n', 'a name with a dot is quoted, "a.txt"'),
+        (GOOD + 'expected.files = { a.txt = "x" }\n', 'a name with a dot is quoted, "a.txt"'),
+        (GOOD + '[task.tools]\nname = "x"\n', "write [[task.tools]] with two brackets"),
+        (GOOD + '[task.files]\nsplit = "x"\n', 'files: "split" is a key of [[task]]: write it above'),
+        (GOOD + '[[task.tools]]\nexpected.answer = "x"\n', 'tools: "expected" is a key of [[task]]: write'),
     ],
 )
 def test_a_faulty_suite_is_refused_in_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
@@ -95,6 +104,10 @@ def test_a_missing_file_a_folder_and_odd_bytes_are_refused(tmp_path: Path) -> No
     odd.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_suite(odd)
+
+
+def test_the_mark_that_some_editors_put_before_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    assert len(load_suite(_written(tmp_path, f"\ufeff{GOOD}")).tasks) == 1
 
 
 def test_generated_suites_are_held_to_the_same_rules() -> None:
