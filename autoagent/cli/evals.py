@@ -158,17 +158,22 @@ def _models(parts: Parts, options: EvalOptions) -> list[str]:
 
     Raises:
         ModelError: one of them is not there: better known now than after the other was measured.
+        UsageError: they are the same.
     """
     from autoagent.models.versions import Versions
 
     first = parts.config["model"] if options.model is None else options.model
     names = [first, *([] if options.baseline is None else [options.baseline])]
+    folders: list[Path] = []
     for name in names if parts.load is None else []:
         source = None if _is_remote(name) else Versions(parts.home).resolve(name)
         if isinstance(source, Path):
+            folders.append(source.resolve())
             from autoagent.models.loading import check_folder
 
             check_folder(source)
+    if len(folders) > len({*folders}):  # it would do everything alike, in twice the time
+        raise UsageError(f"{' and '.join(names)} are the same model: name another with --model or --baseline")
     return names
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from autoagent import events
-from autoagent.errors import AutoagentError, ConfigError, InvalidCall
+from autoagent.errors import AutoagentError, ConfigError, InvalidCall, ToolError
 from autoagent.evals.task import Expected
 from autoagent.evals.words import cut
 from autoagent.events import Event
@@ -132,13 +133,21 @@ def _verdict(check: Check, workspace: Workspace, answer: str) -> Verdict:
 
 
 def _file_reason(workspace: Workspace, name: str, content: str | None) -> str:
-    """What is wrong with a file; empty when nothing is."""
-    path = workspace.path(name)
-    if content is None:
-        return f"{name} is still there" if path.exists() else ""
-    if not path.is_file():
-        return f"{name} is not there"
-    found = path.read_text(encoding="utf-8", errors="replace")
+    """What is wrong with a file; empty when nothing is.
+
+    Raises:
+        ToolError: no workspace can have a file of this name.
+    """
+    Workspace(Path("/workspace")).path(name)  # only the name: what is wrong in the real one, the run has made
+    try:
+        path = workspace.path(name)
+        if content is None:
+            return f"{name} is still there" if path.exists() else ""
+        if not path.is_file():
+            return f"{name} is not there"
+        found = path.read_text(encoding="utf-8", errors="replace")
+    except (ToolError, OSError) as problem:
+        return f"{name} cannot be read: {problem.strerror if isinstance(problem, OSError) else problem}"
     if found.rstrip() == content.rstrip():
         return ""
     return f"{name} holds {_short(found)}, not {_short(content)}"

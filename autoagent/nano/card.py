@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoagent.evals import Report
+from autoagent.evals import Report, TaskResult
 from autoagent.nano.families import FAMILIES, SPLITS
+from autoagent.nano.families.base import DECLINE
 from autoagent.prompts import prompt_hash
 
+_BANDS = {  # least share of goals reached, and how the families that reach it are headed
+    0.9: "In at least nine of ten goals",
+    0.5: "In at least half",
+    0.0: "In less than half",
+}
 _SPLITS = {
     "seen": "words, wordings, tools and combinations of training, in new goals",
     "values": "names, values, words and files that training never saw (as in all rows below)",
@@ -103,11 +109,18 @@ By family: successes of n, over all seeds.
 |---|{"---|" * len(SPLITS)}---|
 {_family_rows(report)}
 {_human_part(people)}
+## What it can do
+
+Families by how often it reached the goal, all splits together:
+
+{_bands(report)}
+
 ## What it cannot do
 
 Goals outside these {len(FAMILIES)} families, and wordings far from those it was trained on. It has no
-knowledge of the world. It often declines what it cannot do, and sometimes does something wrong instead: give
-a `--check` or `--expect` where it matters. A larger model of your own is one flag away: `--model FOLDER`.
+knowledge of the world. {_declined(report.results)} It then says: "{DECLINE}" What it should
+have declined it does wrong instead: give a `--check` or `--expect` where it matters. A larger model of your own
+is one flag away: `--model FOLDER`.
 
 ## Data
 
@@ -140,6 +153,29 @@ def _family_rows(report: Report) -> str:
         kinds = ", ".join(f"{kind} {count}" for kind, count in family.failures.items()) or "–"
         rows.append(f"| {name} | {' | '.join(cells)} | {kinds} |")
     return "\n".join(rows)
+
+
+def _bands(report: Report) -> str:
+    """The families, each under the highest share it reaches."""
+    named: dict[float, list[str]] = {least: [] for least in _BANDS}
+    for name, family in report.families.items():
+        if family.n:
+            named[next(least for least in _BANDS if family.success >= least)].append(name)
+    lines = [f"- {_BANDS[least]}: {', '.join(names)}." for least, names in named.items() if names]
+    return "\n".join(lines)
+
+
+def _declined(results: Sequence[TaskResult]) -> str:
+    """How well it tells what it can do from what it cannot, in a sentence."""
+    judged = [each for each in results if not each.check_error]
+    never = [each for each in judged if any(goal.get("declines") for goal in each.expected)]
+    rest = len(judged) - len(never)
+    right = sum(each.success for each in never)
+    wrongly = sum(each.failure == "declined wrongly" for each in judged)
+    return (
+        f"Of {len(never):,} goals that no tool there could reach it declined {right:,}, and it declined "
+        f"{wrongly:,} of the other {rest:,}."
+    )
 
 
 def _human_part(people: dict[str, Any]) -> str:

@@ -170,6 +170,16 @@ def test_a_baseline_that_is_not_there_is_noticed_before_the_model_is_measured(
     assert Store(home).runs() == []
 
 
+def test_a_model_is_not_compared_with_itself(
+    home: Path, workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    code = main(["--home", str(home), "eval", "suite.toml", "--baseline", "embedded"], Parts())
+    printed = capsys.readouterr()
+    assert (code, printed.out, printed.err.count("\n")) == (Exit.USAGE, "", 1)
+    assert "current and embedded are the same model" in printed.err
+
+
 def test_a_suite_that_is_misspelt_is_guessed(cli: Cli) -> None:
     assert_one_line(cli("eval", "bultin"), Exit.USAGE, "there is no suite bultin: did you mean builtin?")
 

@@ -18,6 +18,7 @@ from autoagent.evals import (
     Report,
     Suite,
     Task,
+    TaskCheck,
     TaskResult,
     ToolSpec,
     compare,
@@ -28,10 +29,12 @@ from autoagent.evals import (
     run_task,
 )
 from autoagent.evals.failures import failure_kind
+from autoagent.memory.volatile import VolatileMemory
 from autoagent.models.protocol import Expect, Json
 from autoagent.models.scripted import Author, Line, ScriptedModel
 from autoagent.store import Store
 from autoagent.trajectory import Message, Observation, Reply, Step, ToolCall, Trajectory
+from autoagent.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "suite.toml"
 
@@ -194,6 +197,20 @@ def test_a_check_that_cannot_run_is_not_the_models_failure() -> None:
     assert (result.success, result.failure) == (False, None)
     assert "no-such-command-7" in result.check_error
     assert "1 not counted" in _shown(report)
+
+
+def test_what_the_run_did_to_a_file_is_not_the_checks_fault(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    (workspace.root / "out.txt").symlink_to("/etc/hosts")
+    (workspace.root / "loop").symlink_to("loop")
+    for name, reason in (("out.txt", "outside the workspace"), ("loop", "leads to itself")):
+        check = TaskCheck(Expected(files={name: "x"}), VolatileMemory())
+        verdict = check(workspace, "")
+        assert (verdict.status, check.fault) == ("refuted", "")
+        assert reason in verdict.reason
+    check = TaskCheck(Expected(files={"../x": "x"}), VolatileMemory())
+    assert check(workspace, "").status == "unverified"
+    assert "outside the workspace" in check.fault
 
 
 def test_runs_are_recorded_under_the_suites_name_when_a_home_is_given(tmp_path: Path) -> None:
