@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from autoagent.errors import UsageError
 
 if TYPE_CHECKING:
-    from autoagent.evals import Suite
+    from autoagent.evals import Suite, SuiteRun
     from autoagent.evals.task import Task
 
     Tasks = Suite | Callable[[int], Suite]
 
 BUILT_IN = ("builtin", "smoke")
 Only = Mapping[str, Sequence[str]]  # names by "family", "split" and "tag"
+_LISTED = 20  # names there are, in a message
 
 
 def find_suite(name: str) -> Tasks:
@@ -63,8 +64,7 @@ def _only(suite: Suite, wanted: Only) -> Suite:
         known = sorted({name for task in suite.tasks for name in names(task, key) if name})
         for name in given:
             if name not in known:
-                there = f"there are {', '.join(known)}" if known else "its tasks have none"
-                raise UsageError(f"suite {suite.name} has no {key} {name}: {there}")
+                raise UsageError(f"suite {suite.name} has no {key} {name}: {_instead(name, known)}")
     fits = [
         task
         for task in suite.tasks
@@ -74,6 +74,27 @@ def _only(suite: Suite, wanted: Only) -> Suite:
         flags = " ".join(f"--{key} {name}" for key, given in wanted.items() for name in given)
         raise UsageError(f"suite {suite.name} has no task that fits {flags}")
     return Suite(suite.name, tuple(fits))
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What to write instead of a name that there is not."""
+    if len(known) > _LISTED and (close := get_close_matches(name, known, n=3, cutoff=0.5)):
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"there are {', '.join(known[:_LISTED])}{more}" if known else "its tasks have none"
+
+
+def leave_only(run: SuiteRun, ids: Sequence[str]) -> None:
+    """Of the runs that are planned, leave those of these tasks; without ids, all.
+
+    Raises:
+        UsageError: no run is of such a task.
+    """
+    known = list(dict.fromkeys(job.task.id for job in run.jobs))
+    for name in ids:
+        if name not in known:
+            raise UsageError(f"no task {name} in suite {run.jobs[0].suite}: {_instead(name, known)}")
+    run.jobs = [job for job in run.jobs if not ids or job.task.id in ids]
 
 
 def limited(tasks: Tasks, limit: int | None) -> Tasks:

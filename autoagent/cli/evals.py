@@ -14,7 +14,7 @@ import typer
 
 from autoagent.cli import console
 from autoagent.cli.eval_progress import shown
-from autoagent.cli.eval_suites import chosen, limited
+from autoagent.cli.eval_suites import chosen, leave_only, limited
 from autoagent.cli.eval_suites import find_suite as find_suite
 from autoagent.cli.exits import Exit
 from autoagent.cli.names import named
@@ -46,6 +46,9 @@ class EvalOptions:
     ] = field(default_factory=list)
     tag: Annotated[
         list[str], Option("--tag", metavar="NAME", help="Only tasks with this tag. Repeatable.")
+    ] = field(default_factory=list)
+    task: Annotated[
+        list[str], Option("--task", metavar="ID", help="Only the task with this id. Repeatable.")
     ] = field(default_factory=list)
     jobs: Annotated[
         int | None,
@@ -192,6 +195,7 @@ def _measure(
     for name in models:
         home = parts.home if options.keep else None
         run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits, name=_full(parts, name))
+        leave_only(run, options.task)
         jobs = min(options.jobs or _jobs_for(parts, name, len(run.jobs)), len(run.jobs))
         if jobs == 1 or parts.load is not None or _is_remote(name):
             with Screen(console.err()) as screen:

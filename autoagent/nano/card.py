@@ -118,9 +118,9 @@ Families by how often it reached the goal, all splits together:
 ## What it cannot do
 
 Goals outside these {len(FAMILIES)} families, and wordings far from those it was trained on. It has no
-knowledge of the world. {_declined(report.results)} It then says: "{DECLINE}" What it should
-have declined it does wrong instead: give a `--check` or `--expect` where it matters. A larger model of your own
-is one flag away: `--model FOLDER`.
+knowledge of the world. {_declined(report.results)} It then says: "{DECLINE}"
+What it should have declined it does wrong instead: give a `--check` or `--expect` where it matters. A larger
+model of your own is one flag away: `--model FOLDER`.
 
 ## Data
 

@@ -66,6 +66,7 @@ def tasks_of(cli: Cli, *options: str) -> list[str]:
         (("--tag", "quick"), ["product", "third"]),
         (("--tag", "quick", "--split", "new"), ["third"]),
         (("--tag", "quick", "--limit", "1"), ["product"]),
+        (("--task", "third", "--task", "product"), ["product", "third"]),
     ],
 )
 def test_a_part_of_a_suite_is_chosen(cli: Cli, options: tuple[str, ...], tasks: list[str]) -> None:
@@ -78,6 +79,7 @@ def test_a_part_of_a_suite_is_chosen(cli: Cli, options: tuple[str, ...], tasks: 
         (("--family", "fils"), "suite suite has no family fils: there are arithmetic, files"),
         (("--split", "old"), "has no split old: there are new, seen"),
         (("--tag", "slow"), "has no tag slow: there are odd, quick"),
+        (("--task", "thrid"), "no task thrid in suite suite: there are product, other, third"),
         (("--tag", "odd", "--split", "seen"), "has no task that fits --split seen --tag odd"),
         (("--seeds", "0"), "--seeds"),
         (("--jobs", "0"), "--jobs"),
