@@ -45,6 +45,12 @@ class TaskResult(Data):
     failure: FailureKind | None = Field(default=None, description="Why it was lost; none when it was not.")
     check_error: str = Field(default="", description="Why there is no verdict; such a task is not counted.")
     run_id: str | None = Field(default=None, description="In the record, when that was kept.")
+    given: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude=True,
+        repr=False,
+        description="The world it began in, as the task has it.",
+    )
     trajectory: Trajectory | None = Field(default=None, exclude=True, repr=False)  # too large for the JSON
     earlier: tuple[Trajectory, ...] = Field(default=(), exclude=True, repr=False)  # of the goals before
 
@@ -255,7 +261,7 @@ def _p_value(pairs: Sequence[Pair], *, generated: bool) -> float:
 
 
 def as_json(report: Report, baseline: Report | None = None, comparison: Comparison | None = None) -> str:
-    """All of it as one JSON object, with the trajectories, but without their token ids and settings."""
+    """All of it as one JSON object, with worlds and trajectories, but without token ids and settings."""
     found = _whole(report)
     if baseline is not None:
         found["baseline"] = _whole(baseline)
@@ -268,5 +274,6 @@ def _whole(report: Report) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(report.model_dump_json())  # where NaN is null
     for entry, result in zip(found["results"], report.results, strict=True):
         runs = [*result.earlier, *([result.trajectory] if result.trajectory else [])]
+        entry["given"] = result.given
         entry["trajectories"] = [json.loads(run.model_dump_json(exclude=_LEFT_OUT)) for run in runs]
     return found

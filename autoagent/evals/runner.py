@@ -24,6 +24,16 @@ from autoagent.store.rows import FAMILY
 from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Trajectory
 
+_GIVEN = {
+    "files",
+    "memory",
+    "tools",
+    "only",
+    "policy",
+    "ask",
+    "answers",
+}  # what a report shows of a task's world
+
 
 def run_task(
     task: Task,
@@ -156,6 +166,7 @@ def _result(task: Task, runs: Sequence[Trajectory], check: TaskCheck, seed: int)
         first_tool=first_tool(run),
         failure=failure_kind(check.expected, run, check.missed) if lost else None,
         check_error=check.fault,
+        given=task.model_dump(mode="json", include=_GIVEN, exclude_defaults=True),
         trajectory=run,
         earlier=tuple(runs[:-1]),
     )

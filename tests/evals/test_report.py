@@ -175,6 +175,8 @@ def test_the_page_holds_each_lost_run_step_by_step_and_nothing_of_it_is_markup(t
         "The code is 42 &lt;script&gt;alert(1)&lt;/script&gt;.",
         "It is &lt;b&gt;41&lt;/b&gt;.",
         "family files, split values, tags quick, seed 0",
+        "Given: files, only",
+        "<code>notes.txt</code>",
     ):
         assert part in text
     assert "<script" not in text
@@ -226,5 +228,6 @@ def test_the_json_has_the_trajectories_without_token_ids() -> None:
     assert run["steps"][1]["observations"][0]["call"]["name"] == "read_file"
     assert "trace" not in run["steps"][1]["reply"]
     assert data["results"][0]["expected"] == [{"answer": "42"}]
+    assert data["results"][0]["given"] == {"files": dict(CODE.files), "only": ["read_file"]}
     assert data["baseline"]["success"] == 1
     assert data["comparison"]["difference"] == 0
