@@ -42,6 +42,7 @@ NEEDS_A_SERVER = {"docs/remote.md"}  # run by tests/models/test_remote_answers.p
 FILES = {  # what the pages speak of
     "bill.txt": "rope 12\nlamp 25\n",
     "my-suite.toml": (ROOT / "examples" / "suite.toml").read_text(encoding="utf-8"),
+    "letters/anna.txt": (ROOT / "examples" / "letters" / "anna.txt").read_text(encoding="utf-8"),
 }
 PLACEHOLDERS = {"PATH-OR-ID": str(WEIGHTS)}
 SHELL = {"|", "||", "&&", ">"}  # words that only a shell can make something of
@@ -96,6 +97,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", with_("python"))
 def test_programs_run_and_print_what_the_page_says(name: str, tmp_path: Path) -> None:
     for file, text in FILES.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text, encoding="utf-8")
     shown = blocks(PAGES[name])
     for number, block in enumerate(shown):
@@ -117,6 +119,7 @@ def test_commands_succeed_and_print_what_the_page_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for file, text in FILES.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text, encoding="utf-8")
     for block in blocks(PAGES[name]):
         if block.language != "console":

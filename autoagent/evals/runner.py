@@ -24,15 +24,8 @@ from autoagent.store.rows import FAMILY
 from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.trajectory import Trajectory
 
-_GIVEN = {
-    "files",
-    "memory",
-    "tools",
-    "only",
-    "policy",
-    "ask",
-    "answers",
-}  # what a report shows of a task's world
+# What a report shows of the world of a task.
+_GIVEN = {"folder", "files", "memory", "tools", "only", "policy", "ask", "answers"}
 
 
 def run_task(

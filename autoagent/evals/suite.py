@@ -15,6 +15,7 @@ from autoagent.evals.rows import expanded
 from autoagent.evals.task import Argument, Expected, FollowUp, Policy, Task, ToolSpec
 from autoagent.evals.trial import try_out
 from autoagent.evals.words import first_of, label, only
+from autoagent.home import expanded as expanded_home
 from autoagent.trajectory import Data
 
 # What the keys that hold tables hold.
@@ -68,7 +69,7 @@ def load_suite(file: Path | str) -> Suite:
         only(entry, (*Task.model_fields, "each"), where=whole)
         for each in expanded(entry, whole):
             where = f"{file}: {label(number, each.get('id'))}"
-            task = _task(file.stem, each, where)
+            task = _task(file, each, where)
             if task.id in tasks:
                 raise ConfigError(f"{where}: the id is taken by task {entry_of[task.id]}: give each its own")
             tasks[task.id], entry_of[task.id] = task, number
@@ -90,10 +91,12 @@ def _parsed(file: Path) -> dict[str, Any]:
         raise ConfigError(f"suite {file} is not valid TOML: {' '.join(str(error).split())}") from None
 
 
-def _task(family: str, entry: dict[str, Any], where: str) -> Task:
+def _task(file: Path, entry: dict[str, Any], where: str) -> Task:
     _need_known_keys(entry, where)
+    if isinstance(folder := entry.get("folder"), str) and folder.strip():
+        entry = {**entry, "folder": str((file.parent / expanded_home(folder)).resolve())}
     try:
-        task = Task.model_validate({"family": family, **_without_false(entry)})
+        task = Task.model_validate({"family": file.stem, **_without_false(entry)})
     except ValidationError as failure:
         raise ConfigError(f"{where}: {first_of(failure)}") from None
     _need_expectations(task, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,7 +13,7 @@ from autoagent.errors import ToolError, UsageError
 from autoagent.security import Rules
 from autoagent.tools import Tool
 from autoagent.trajectory import Data
-from autoagent.workspace import Workspace
+from autoagent.workspace import SKIPPED, Workspace
 
 Policy = Literal["allow", "ask", "deny"]  # in the order that Rules takes them
 
@@ -142,6 +143,10 @@ class Task(Data):
     id: str
     family: str
     goal: str
+    folder: str = Field(
+        default="",
+        description="One whose files are in the workspace, too; of a suite file, relative to that.",
+    )
     files: Mapping[str, str] = Field(default_factory=dict, description="Content by workspace-relative name.")
     memory: tuple[str, ...] = Field(default=(), description="Texts in memory before the run.")
     tools: tuple[ToolSpec, ...] = ()
@@ -179,18 +184,23 @@ class Task(Data):
         return self.only is None or name in (*self.only, "finish", "decline")
 
     def lay_out(self, folder: Path) -> Workspace:
-        """Write the task's files into ``folder``.
+        """Write the task's files into ``folder``; one of ``files`` takes the place of one in its own folder.
+
+        Links stay links, and what belongs to programs (``.git`` and the like) is not copied.
 
         Raises:
             UsageError: they cannot be written.
         """
         workspace = Workspace.at(folder)
         try:
+            if self.folder:
+                skipped = shutil.ignore_patterns(*SKIPPED)
+                shutil.copytree(self.folder, folder, symlinks=True, ignore=skipped, dirs_exist_ok=True)
             for name, content in self.files.items():
                 path = workspace.path(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content, encoding="utf-8")
         except (OSError, ValueError, ToolError) as problem:  # also names and texts that no file can have
-            reason = problem.strerror if isinstance(problem, OSError) else problem
+            reason = getattr(problem, "strerror", None) or problem
             raise UsageError(f"task {self.id}: its files cannot be written: {reason}") from None
         return workspace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -28,9 +29,13 @@ def try_out(task: Task, where: str) -> None:
     for key in ("id", "family"):
         with blamed(where, key):
             _need_text(getattr(task, key))
+    with blamed(where, "folder"):
+        if "folder" in task.model_fields_set:
+            _need_folder(task.folder)
     with blamed(where, "files"):
         _need_names(task.files)
         _need_folders(task.files)
+        _need_fit(Path(task.folder), task.files if task.folder else ())
     with blamed(where, "memory"):
         _need_texts(task.memory)
     with blamed(where, "tags"):
@@ -172,6 +177,21 @@ def _need_names(names: Iterable[str]) -> None:
             raise ConfigError(f"{name!r} names no file")
         if any(len(part.encode()) > _LONGEST_NAME for part in PurePosixPath(name).parts):
             raise ConfigError(f"{cut(name)} is too long for a file's name: use up to {_LONGEST_NAME} bytes")
+
+
+def _need_folder(folder: str) -> None:
+    _need_text(folder)
+    if not Path(folder).is_dir():
+        raise ConfigError(f"there is no folder {folder}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise ConfigError(f"{folder} cannot be read")
+
+
+def _need_fit(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a file that would have to be where the folder has a folder, or in what is a file there."""
+    for name in names:
+        if (folder / name).is_dir() or any((folder / each).is_file() for each in PurePosixPath(name).parents):
+            raise ConfigError(f"there is no room for {name}: {folder} has a file and a folder the other way")
 
 
 def _need_folders(names: Iterable[str]) -> None:

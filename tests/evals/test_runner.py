@@ -242,6 +242,7 @@ def test_the_example_suite_can_be_passed() -> None:
     look_up = {
         "door": [READ, _finish("4711")],
         "Ada": [_call("write_file", path="todo.txt", content="Call Ada on Monday"), _finish("done")],
+        "Anna": [_call("read_file", path="anna.txt"), _finish("on Tuesday")],
         "draft": [_call("delete_file", path="draft.txt"), _finish("done")],
         "price": [_call("column_figure", path="costs.csv", column="price", figure="sum"), _finish("37.5")],
         "pot": [_call("save_memory", text="the spare key is under the blue pot"), _finish("saved")],

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from autoagent.errors import ConfigError
-from autoagent.evals import Argument, Expected, Suite, Task, ToolSpec, load_suite
+from autoagent.evals import Argument, Expected, Suite, Task, ToolSpec, load_suite, run_task
+from autoagent.models.scripted import ScriptedModel
+from autoagent.trajectory import ToolCall
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "suite.toml"
 GOOD = '[[task]]\nid = "a"\ngoal = "Say four."\nexpected.answer = "4"\n'
@@ -108,6 +110,43 @@ def test_a_missing_file_a_folder_and_odd_bytes_are_refused(tmp_path: Path) -> No
 
 def test_the_mark_that_some_editors_put_before_a_text_is_no_part_of_it(tmp_path: Path) -> None:
     assert len(load_suite(_written(tmp_path, f"\ufeff{GOOD}")).tasks) == 1
+
+
+def test_a_folder_is_copied_for_each_run_and_stays_as_it_is(tmp_path: Path) -> None:
+    ours = tmp_path / "letters"
+    (ours / ".git").mkdir(parents=True)
+    (ours / "old").mkdir()
+    (ours / "old" / "a.txt").write_text("4", encoding="utf-8")
+    (ours / "b.txt").write_text("not this", encoding="utf-8")
+    (ours / "away").symlink_to("/etc/hosts")
+    more = 'folder = "letters"\nfiles = { "b.txt" = "but this" }\nexpected.files = { "old/a.txt" = false }\n'
+    (task,) = load_suite(_written(tmp_path, GOOD + more)).tasks
+    assert task.folder == str(ours)
+    root = task.lay_out(tmp_path / "w").root
+    assert sorted(path.name for path in root.iterdir()) == ["away", "b.txt", "old"]
+    assert (root / "b.txt").read_text(encoding="utf-8") == "but this"
+    assert (root / "away").is_symlink()
+    delete = ToolCall(name="delete_file", arguments={"path": "old/a.txt"})
+    lines = [["go"], delete, ToolCall(name="finish", arguments={"answer": "4"})]
+    assert run_task(task.model_copy(update={"only": ("delete_file",)}), model=ScriptedModel(lines)).success
+    assert (ours / "old" / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('folder = "lettres"', "folder: there is no folder "),
+        ('folder = ""', "folder: a text is empty"),
+        ("folder = 3", 'folder: must be a text, found 3: write "3"'),
+        ('folder = "mine.toml"', "folder: there is no folder "),
+        ('folder = "letters"\nfiles = { old = "x" }', "files: there is no room for old: "),
+    ],
+)
+def test_a_folder_that_cannot_be_given_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "letters" / "old").mkdir(parents=True)
+    with pytest.raises(ConfigError) as refusal:
+        load_suite(_written(tmp_path, f"{GOOD}{line}\n"))
+    assert f'task 1 "a": {said}' in str(refusal.value)
 
 
 def test_generated_suites_are_held_to_the_same_rules() -> None:
