@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from autoagent import events
-from autoagent.errors import AutoagentError, ConfigError, InvalidCall, ToolError
+from autoagent.errors import AutoagentError, ConfigError, InvalidCall, ToolError, UsageError
 from autoagent.evals.task import Expected
 from autoagent.evals.words import cut
 from autoagent.events import Event
@@ -23,6 +23,8 @@ from autoagent.trajectory import Ending, ToolCall, Verdict
 from autoagent.workspace import Workspace
 
 Part = Literal["ending", "asks", "calls", "order", "arguments", "answer", "files", "memory", "command"]
+
+_MADE = re.compile(r"\s*[\w.-]+/")  # a program of the workspace, as a command begins with it
 
 
 @dataclass(repr=False)
@@ -86,10 +88,10 @@ class TaskCheck:
                 yield "files", reason
         if self.expected.remembers is not None and not self._remembers(workspace, self.expected.remembers):
             yield "memory", f"{self.expected.remembers!r} is not in memory"
-        if self.expected.command is not None:
-            verdict = _verdict(command(self.expected.command), workspace, answer)
-            if verdict.status != "verified":
-                yield "command", f"{self.expected.command}: {verdict.reason}"
+        if self.expected.command is not None and (
+            reason := _command_reason(workspace, self.expected.command, answer)
+        ):
+            yield "command", f"{self.expected.command}: {reason}"
 
     def _missing_calls(self) -> Iterator[tuple[Part, str]]:
         wanted, names = self.expected.calls, [call.name for call in self.done]
@@ -130,6 +132,21 @@ def _verdict(check: Check, workspace: Workspace, answer: str) -> Verdict:
     outcome = check(workspace, answer)
     assert isinstance(outcome, Verdict)  # those of autoagent.goal always give one
     return outcome
+
+
+def _command_reason(workspace: Workspace, line: str, answer: str) -> str:
+    """What a check command found wrong; empty when nothing is.
+
+    Raises:
+        UsageError: it cannot be run, and its program is not one that the run was to make.
+    """
+    try:
+        verdict = _verdict(command(line), workspace, answer)
+    except UsageError as problem:
+        if _MADE.match(line):
+            return str(problem)
+        raise
+    return "" if verdict.status == "verified" else verdict.reason or "it failed"
 
 
 def _file_reason(workspace: Workspace, name: str, content: str | None) -> str:

@@ -199,6 +199,14 @@ def test_a_check_that_cannot_run_is_not_the_models_failure() -> None:
     assert "1 not counted" in _shown(report)
 
 
+def test_a_program_that_the_run_did_not_make_is_the_runs_failure() -> None:
+    task = COPY.model_copy(update={"expected": Expected(command="./hello.sh | grep -q hello")})
+    assert _run(task, _finish("done")).failure == "early finish"
+    lost = _run(task.model_copy(update={"expected": Expected(command="bin/hello")}), WRITE, _finish("done"))
+    assert (lost.failure, lost.check_error) == ("wrong effect", "")
+    assert "the check command cannot run: " in lost.verdict.reason
+
+
 def test_what_the_run_did_to_a_file_is_not_the_checks_fault(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path / "w")
     (workspace.root / "out.txt").symlink_to("/etc/hosts")
