@@ -17,6 +17,7 @@ import typer
 from autoagent import events, goal
 from autoagent.cli import console, exits
 from autoagent.cli.asking import contact_at
+from autoagent.cli.larger import tell_of_larger
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, chosen, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
@@ -94,6 +95,8 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
             if not isinstance(agent.memory, bool):  # the agent closes only what it opened itself
                 agent.memory.close()
         _conclude(closed, options, fault, put)
+        if as_text and not options.quiet:
+            tell_of_larger(closed, options.model, parts)
     code = exits.of_run(closed.ending, closed.verdict, checked=wanted.check is not None)
     if code == exits.Exit.USAGE:
         raise UsageError(closed.verdict.reason)
