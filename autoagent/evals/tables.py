@@ -22,7 +22,8 @@ def print_report(report: Report, console: Console) -> None:
     title = f"{report.suite} · {report.who}"
     if report.not_run:
         title += f" · interrupted: {_runs(report.not_run)} missing"
-    table = _table("family", title)
+    _say(console, title)  # not as the table's title: it would be wrapped to a narrow table's width
+    table = _table("family")
     _fill(table, report.families)
     table.add_section()
     table.add_row("all", *_cells(report), style="bold")
@@ -37,11 +38,10 @@ def print_report(report: Report, console: Console) -> None:
     _say(console, f"{_runs(len(report.results))} in {report.seconds:.1f} s.")
 
 
-def _table(what: str, title: str | None = None) -> Table:
+def _table(what: str) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table()
     table.add_column(what)
     for name in ("passed", "success", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
