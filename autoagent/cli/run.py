@@ -17,10 +17,10 @@ import typer
 from autoagent import events, goal
 from autoagent.cli import console, exits
 from autoagent.cli.asking import contact_at
-from autoagent.cli.larger import tell_of_larger
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, chosen, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
+from autoagent.cli.small_model import tell_of_larger
 from autoagent.cli.streams import Put, json_line, only_results
 from autoagent.config import Safety
 from autoagent.errors import UsageError

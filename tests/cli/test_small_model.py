@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autoagent.cli import Exit, Parts, main
-from autoagent.cli.larger import tell_of_larger
+from autoagent.cli.small_model import tell_of_larger
 from autoagent.trajectory import Trajectory, Verdict
 
 
