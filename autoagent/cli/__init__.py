@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from autoagent.cli import complete
-from autoagent.cli.commands import Commands, load
+from autoagent.cli.commands import HELP, Commands, load
 from autoagent.cli.console import clean
 from autoagent.cli.exits import Exit
 from autoagent.cli.names import named
@@ -32,7 +32,7 @@ app = typer.Typer(
     cls=Commands,
     help="A local agent that gets better at your work.",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP},
 )
 
 

@@ -36,11 +36,15 @@ def approver(console: Console, *, yes: bool, pause: Callable[[], None] = lambda:
             answer = understood(_typed(console), request)
             if answer is not None:
                 return answer
+            letters = ", ".join(letter for letter, scope in _LETTERS.items() if scope in request.scopes)
             console.print(
-                Text("       y, r, a or n; or n and what the model should know, like: n use a copy")
+                Text(f"       {letters} or n; or n and what the model should know, like: n use a copy")
             )
 
     return ask
+
+
+_LETTERS = {"y": "once", "r": "run", "a": "always"}  # and what each holds for
 
 
 def _typed(console: Console) -> str:
@@ -65,8 +69,15 @@ def _question(request: Request) -> Text:
         f"\n       Asked because {_one_line(request.reason)}." if request.reason else "", style="not bold dim"
     )
     if request.rule:
-        text.append(f"\n       r and a mean: {_one_line(_lasting(request))}", style="not bold default dim")
+        text.append(
+            f"\n       {_longer(request)}: {_one_line(_lasting(request))}", style="not bold default dim"
+        )
     return text
+
+
+def _longer(request: Request) -> str:
+    """The answers that hold for longer than once, of those that are offered."""
+    return "r and a mean" if "always" in request.scopes else "r means"
 
 
 def _lasting(request: Request) -> str:
@@ -108,7 +119,7 @@ def understood(typed: str, request: Request) -> Answer | None:
         return Answer(False, feedback=rest.strip())
     if rest:
         return None  # "yes but …" is not a yes
-    scopes = {"y": "once", "yes": "once", "r": "run", "run": "run", "a": "always", "always": "always"}
+    scopes = {**_LETTERS, "yes": "once", "run": "run", "always": "always"}
     scope = scopes.get(word)
     return next((Answer(True, each) for each in request.scopes if each == scope), None)
 

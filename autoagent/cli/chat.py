@@ -15,7 +15,6 @@ from autoagent.cli.chat_talk import ChatOptions, Talk
 from autoagent.cli.chat_terminal import Interrupts, mark
 from autoagent.cli.options import takes
 from autoagent.cli.parts import parts_of
-from autoagent.cli.screen import short_version
 
 
 @takes(ChatOptions)
@@ -26,7 +25,7 @@ def chat(ctx: typer.Context, options: ChatOptions) -> None:
     with interrupts.watched(), closing(Talk(parts_of(ctx), options, interrupts, there)) as talk:
         if there:
             talk.read = _prompt(talk)
-            model = short_version(talk.gauge.model)
+            model = talk.gauge.named(talk.gauge.model)
             talk.tell(f"autoagent {version('autoagent')} · model {model} · {_short(talk.place)}")
             talk.tell("Type a goal, or /help.")
         _converse(talk)

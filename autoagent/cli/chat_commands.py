@@ -16,7 +16,8 @@ from autoagent.cli import complete, console
 from autoagent.cli.chat_talk import Talk
 from autoagent.cli.run import check_of, checks_before
 from autoagent.cli.screen import short_version
-from autoagent.errors import InvalidCall, UsageError
+from autoagent.cli.tools import tool_named
+from autoagent.errors import UsageError
 from autoagent.store.undo import Reversal, plan_undo
 from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.tools.execute import reaching
@@ -115,10 +116,7 @@ def _tools(talk: Talk, rest: str) -> None:
             line = Text(tool.name.ljust(width + 2), style="cyan")
             _print(talk, line.append(console.clean(tool.description), style="default"))
         return
-    try:
-        tool = box[rest]
-    except InvalidCall as problem:
-        raise UsageError(str(problem)) from None
+    tool = tool_named(box, rest)
     _print(talk, Text(tool.name, style="cyan").append(f": {console.clean(tool.description)}", "default"))
     for fact in _about_tool(tool):
         talk.tell(f"  {fact}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from autoagent import events
 from autoagent.cli.console import clean, cut
@@ -17,7 +18,8 @@ _YOLO = "yes to all"
 class Gauge:
     """Reads the events of runs. ``used`` is what the latest reply left in the window, in tokens."""
 
-    def __init__(self, model: str, window: int) -> None:
+    def __init__(self, model: str, window: int, named: Callable[[str], str] = short_version) -> None:
+        self.named = named
         self.limits = Limits()
         self.yolo = False
         self.rate = 0.0  # tokens a second of the latest reply
@@ -69,7 +71,7 @@ class Gauge:
             return [(0, "")]
         window = f"{self.used:,}/{self.window:,}" if self.window else f"{self.used:,}"
         parts = [
-            (3, cut(clean(short_version(self.model)), _LONGEST_MODEL)),
+            (3, cut(clean(self.named(self.model)), _LONGEST_MODEL)),
             (1, f"window {window}"),
         ]
         if self.rate:

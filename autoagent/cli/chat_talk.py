@@ -19,6 +19,7 @@ from autoagent.cli import console
 from autoagent.cli.asking import contact_at
 from autoagent.cli.chat_gauge import Gauge
 from autoagent.cli.chat_terminal import Interrupts, mark, silent_keys
+from autoagent.cli.model_names import ModelNames
 from autoagent.cli.options import AgentOptions, Contact
 from autoagent.cli.parts import Parts
 from autoagent.cli.run import Fault, follow, tell_error
@@ -61,9 +62,10 @@ class Talk:
         self.parts, self.options, self.interrupts, self.there = parts, options, interrupts, there
         self.read: Read = input
         self.out = console.out()
-        self.gauge = Gauge("", 0)
+        names = ModelNames(parts.home)
+        self.gauge = Gauge("", 0, names.short)
         self.gauge.yolo = options.yes
-        self.screen = _ChatScreen(self.out, self._foot) if there else Screen(self.out)
+        self.screen = _ChatScreen(self.out, self._foot, names) if there else Screen(self.out, named=names)
         interrupts.aloud = there and self.out.is_dumb_terminal
         self._heard: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.agent = self._loaded(options)
@@ -242,7 +244,8 @@ class Talk:
             file = ensure_home(self.parts.home) / "last_error.txt"
             file.write_text("".join(traceback.format_exception(problem)), encoding="utf-8")
             line = f"autoagent: error: {type(problem).__name__}: {problem}; traceback: {file}"
-        console.err().print(console.clean(" ".join(line.split())), style="red", soft_wrap=True)
+        err = console.err()
+        err.print(console.clean(" ".join(line.split())), style="red", soft_wrap=not err.is_terminal)
 
 
 class _ChatScreen(Screen):

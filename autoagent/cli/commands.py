@@ -9,6 +9,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from autoagent.errors import UsageError
+
+HELP = ["-h", "--help"]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -58,8 +62,14 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         self.commands = {name: TyperCommand(name, help=place.summary) for name, place in COMMANDS.items()}
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options, those that typer adds for completion included."""
+        return _without_types(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that ``args`` begin with, and what follows it."""
+        if args and any(letter.isspace() for letter in args[0]):
+            raise UsageError(f'no command was given: a goal goes after run: autoagent run "{args[0]}"')
         name, command, rest = super().resolve_command(ctx, args)
         rest = _completed(rest) if name == "run" else rest
         return name, load(name, whole=False) if name in COMMANDS else command, rest
@@ -115,9 +125,25 @@ def load(name: str, *, whole: bool = True) -> Any:
 def _made(name: str, place: Place) -> Any:
     found = getattr(importlib.import_module(f"autoagent.cli.{place.module}"), place.name)
     if isinstance(found, typer.Typer):
-        command = typer.main.get_group(found)
-        command.name = name
-        return command
+        group = typer.main.get_group(found)
+        group.name = name
+        for each in [group, *group.commands.values()]:
+            _flags_have_no_value(each)
+        return group
     alone = typer.Typer(add_completion=False)
     alone.command(name)(found)
-    return typer.main.get_command(alone)
+    command = typer.main.get_command(alone)
+    _flags_have_no_value(command)
+    return command
+
+
+def _flags_have_no_value(command: Any) -> None:
+    """Typer's help writes ``<bool>`` after ``--quiet``, as if a word had to follow."""
+    _without_types(command.get_params(typer.Context(command, help_option_names=HELP)))
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    for each in params:
+        if getattr(each, "is_flag", False) and each.metavar is None:
+            each.metavar = ""
+    return params

@@ -19,6 +19,7 @@ from autoagent.cli.parts import Parts
 from autoagent.config import LARGEST_SEED, Conduct, Limits, Safety, Sampling, Settings
 from autoagent.configfile import add_permission_rule
 from autoagent.errors import UsageError
+from autoagent.home import expanded
 from autoagent.memory import LazyMemory
 from autoagent.security import Approve, Rules, Sandbox, refuse
 from autoagent.settings import Config, with_flags
@@ -213,7 +214,8 @@ class AgentOptions:
         if config.program_hosts and sandbox.blocked:
             text = f"autoagent: warning: {sandbox.blocked}"
             console.err().print(console.clean(text), style="yellow", soft_wrap=True)
-        return Agent(
+        missing = not expanded(self.workspace).exists()  # mistyped, perhaps
+        agent = Agent(
             tools=all_tools(parts, config),
             model=parts.followed(config),
             workspace=self.workspace,
@@ -236,6 +238,10 @@ class AgentOptions:
             steer=contact.steer,
             about={"model": config.model, **(about or {})},
         )
+        if missing:
+            text = f"autoagent: note: made the folder {expanded(self.workspace).resolve()}"
+            console.err().print(console.clean(text), style="yellow", soft_wrap=True)
+        return agent
 
     def config(self, parts: Parts) -> Config:
         """All settings, flags included.

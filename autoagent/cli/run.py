@@ -17,6 +17,7 @@ import typer
 from autoagent import events, goal
 from autoagent.cli import console, exits
 from autoagent.cli.asking import contact_at
+from autoagent.cli.model_names import ModelNames
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, chosen, takes
 from autoagent.cli.parts import Parts, parts_of
 from autoagent.cli.screen import Screen
@@ -39,10 +40,12 @@ _PLAIN_WORD = re.compile(r"\s*([\w.+-]+)(?=\s|$)")
 class RunOptions(AgentOptions):
     """What ``autoagent run`` is told."""
 
-    stdin: Annotated[str | None, typer.Argument(metavar="-", help="Read the goal from stdin.")] = None
-    goal: Annotated[str | None, Option("--goal", "-g", help="What you want done.")] = None
+    words: Annotated[
+        str | None, typer.Argument(metavar="GOAL|-", help="What you want done; - reads it from stdin.")
+    ] = None
+    goal: Annotated[str | None, Option("--goal", "-g", help="The same, as an option.")] = None
     goal_file: Annotated[
-        Path | None, Option("--goal-file", metavar="FILE", help="Read the goal from a text file.")
+        Path | None, Option("--goal-file", metavar="FILE", help="Read the goal from a text file; - is stdin.")
     ] = None
     check: Annotated[
         str | None,
@@ -70,19 +73,21 @@ class RunOptions(AgentOptions):
     output_format: Annotated[OutputFormat, Option("--output-format", help="What stdout gets.")] = (
         OutputFormat.TEXT
     )
+    as_json: Annotated[bool, Option("--json", help="The same as --output-format json.")] = False
 
 
 @takes(RunOptions)
 def run(ctx: typer.Context, options: RunOptions) -> None:
     """Work on a goal until it is reached, declined, or out of budget."""
     parts = parts_of(ctx)
+    options = _in_one_place(options)
     resumed = ""
     if options.resume is not None or options.go_on:
         resumed, options = taken_up(parts, options)
     wanted = Goal(_goal_text(options), check_of(parts, command=options.check, expect=options.expect))
     as_text = options.output_format is OutputFormat.TEXT
-    progress = console.out() if as_text else console.err()
-    with only_results(options.quiet or not as_text) as put, Screen(progress) as screen:
+    progress, names = console.out() if as_text else console.err(), ModelNames(parts.home)
+    with only_results(options.quiet or not as_text) as put, Screen(progress, named=names) as screen:
         asking = console.err() if options.quiet else progress
         asks_plan = options.config(parts).plan == "ask"
         contact = contact_at(asking, yes=options.yes, pause=screen.pause, asks_plan=asks_plan)
@@ -109,7 +114,7 @@ def taken_up(parts: Parts, options: RunOptions) -> tuple[str, RunOptions]:
     Raises:
         UsageError: there is no such run, or a new goal was given.
     """
-    if options.goal is not None or options.goal_file is not None or options.stdin is not None:
+    if options.goal is not None or options.goal_file is not None:
         raise UsageError("a resumed run has its goal already: leave out the new one, or the --resume")
     store = Store(parts.home)
     wanted = options.resume or store.latest_unfinished()
@@ -265,19 +270,33 @@ def _tell_quietly(run: Trajectory, fault: Fault) -> None:
         console.err().print(console.clean(f"autoagent: {' '.join(line.split())}"), soft_wrap=True)
 
 
+def _in_one_place(options: RunOptions) -> RunOptions:
+    """What can be said in two ways, said in one: the goal is in ``goal`` or ``goal_file``.
+
+    Raises:
+        UsageError: a goal was given twice, or two formats.
+    """
+    if sum(each is not None for each in (options.words, options.goal, options.goal_file)) > 1:
+        raise UsageError("more than one goal was given: it is one text, a --goal-file, or - for stdin")
+    if options.as_json:
+        if options.output_format is OutputFormat.STREAM_JSON:
+            raise UsageError("--json and --output-format stream-json: choose one")
+        options = replace(options, output_format=OutputFormat.JSON)
+    if options.words == "-":
+        return replace(options, goal_file=Path("-"))
+    return options if options.words is None else replace(options, goal=options.words)
+
+
 def _goal_text(options: RunOptions) -> str:
-    """The goal, from the one place it was given in."""
-    if options.stdin not in (None, "-"):
-        raise UsageError(f'unexpected argument {options.stdin!r}: give the goal as --goal "…"')
-    given = [options.goal is not None, options.goal_file is not None, options.stdin is not None]
-    if sum(given) != 1:
-        problem = "no goal was given" if not any(given) else "more than one goal was given"
-        raise UsageError(f"{problem}: use exactly one of --goal TEXT, --goal-file FILE, and - for stdin")
+    """The goal, from where it was given."""
     if options.goal is not None:
         return _as_typed(options.goal)
-    source = str(options.goal_file or "stdin")
+    if options.goal_file is None:
+        raise UsageError('no goal was given: autoagent run "…", or --goal-file FILE, or - to read stdin')
+    from_stdin = options.goal_file == Path("-")
+    source = "stdin" if from_stdin else str(options.goal_file)
     try:
-        raw = options.goal_file.read_bytes() if options.goal_file else sys.stdin.buffer.read()
+        raw = sys.stdin.buffer.read() if from_stdin else options.goal_file.read_bytes()
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = f"the goal in {source}"

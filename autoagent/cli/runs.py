@@ -11,6 +11,7 @@ from rich.text import Text
 
 from autoagent.cli import console, runs_changes, runs_files, runs_forget, runs_upkeep
 from autoagent.cli.commands import PartlyLoaded, Place
+from autoagent.cli.model_names import ModelNames
 from autoagent.cli.parts import parts_of
 from autoagent.cli.runs_args import EndedWith, Json, Model, Run, Suite, Tags, Verdict, known_ending
 from autoagent.cli.screen import Screen, replay, seconds
@@ -110,7 +111,7 @@ def show(
     elif as_json:
         print(json_line(trajectory.model_dump(mode="json")))
     else:
-        _print_run(trajectory, store.find(trajectory.run_id))
+        _print_run(trajectory, store.find(trajectory.run_id), ModelNames(parts_of(ctx).home))
 
 
 def _prompt(store: Store, run: Trajectory, step: int) -> list[Message]:
@@ -120,9 +121,9 @@ def _prompt(store: Store, run: Trajectory, step: int) -> list[Message]:
     return before(store.said(run.run_id), run.steps, step)
 
 
-def _print_run(run: Trajectory, summary: RunSummary) -> None:
+def _print_run(run: Trajectory, summary: RunSummary, names: ModelNames) -> None:
     out = console.out()
-    screen = Screen(out)
+    screen = Screen(out, named=names)
     for event in replay(run):
         screen.show(event)
         screen.pause()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from rich.console import Console
@@ -42,9 +42,12 @@ _MARKS = {"verified": "✓ ", "refuted": "✗ ", "unverified": ""}
 class Screen:
     """Shows the events of runs, one after the other. A context manager: it may have a spinner turning."""
 
-    def __init__(self, console: Console, foot: Foot | None = None) -> None:
-        """``foot`` is the last line while a run is at work, on a terminal."""
+    def __init__(
+        self, console: Console, foot: Foot | None = None, named: Callable[[str], str] | None = None
+    ) -> None:
+        """``foot`` is the last line while a run is at work, on a terminal; ``named`` tells a model's name."""
         self._console = console
+        self._named = named or short_version
         self._working = Working(console, foot)
         self._start_over()
 
@@ -95,7 +98,7 @@ class Screen:
                 self._nudged(event)
             case events.ModelChanged():
                 self.pause()
-                self._row("model", Text(f"{clean(short_version(event.model))} from here on", style="dim"))
+                self._row("model", Text(f"{clean(self._named(event.model))} from here on", style="dim"))
             case events.Note():
                 self.note(event.text)
             case events.Ended():
@@ -142,8 +145,8 @@ class Screen:
     def _started(self, event: events.Started) -> None:
         self._start_over()
         self.pause()
-        self._row("resumed" if event.resumed else "goal", Text(clean(event.goal.strip()), style="bold"))
-        self._row("model", Text(clean(short_version(event.model)), style="dim"))
+        self._row("resumed" if event.resumed else "goal", Text(shortened(event.goal.strip()), style="bold"))
+        self._row("model", Text(clean(self._named(event.model)), style="dim"))
         self.busy("planning")
 
     def _planned(self, sub_goals: tuple[str, ...], done: tuple[int, ...]) -> None:
@@ -205,7 +208,8 @@ class Screen:
             self._begin_step(step.index, "")
             said = clean(cut(step.reply.text or "(no call)", _LINE))
             self._row(self._take_label(), Text(said, style="yellow"))
-        self._row("", Text(f"{in_words(step.reply.counts)} · {seconds(step.seconds)}", style="dim"))
+        if step.kind != "compaction" or step.reply.counts.spent:  # the model wrote the summary
+            self._row("", Text(f"{in_words(step.reply.counts)} · {seconds(step.seconds)}", style="dim"))
         self._reply = self._thought = self._label = ""
         self.busy("thinking")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import json
 import sys
@@ -65,7 +66,7 @@ def list_tools(
 def show(ctx: typer.Context, name: Name, tools: Files = None) -> None:
     """Show one tool: what it does, its arguments, its effects, whether it may, its JSON schema."""
     parts = parts_of(ctx)
-    tool = _tool(_toolbox(parts, tools), name)
+    tool = tool_named(_toolbox(parts, tools), name)
     screen = console.out()
     screen.print(Text(tool.name, style="bold cyan"))
     screen.print(console.clean(tool.description), soft_wrap=True)
@@ -164,7 +165,7 @@ def call(
 ) -> None:
     """Call a tool by hand, under the same policy as an agent's."""
     parts = parts_of(ctx)
-    tool = _tool(_toolbox(parts, tools), name)
+    tool = tool_named(_toolbox(parts, tools), name)
     given = _arguments(arguments)
     sandbox = Sandbox(unsafe=True) if unsafe else _sandbox(parts)
     if lacking := _lacking(parts, tool, sandbox):
@@ -214,11 +215,18 @@ def _toolbox(parts: Parts, files: list[Path] | None) -> Toolbox:
     return Toolbox([*all_tools(parts, config), *reaching(builtin_tools(), _sandbox(parts))])
 
 
-def _tool(box: Toolbox, name: str) -> Tool:
-    try:
+def tool_named(box: Toolbox, name: str) -> Tool:
+    """One tool; the one that was perhaps meant stands in the error.
+
+    Raises:
+        UsageError: there is no such tool.
+    """
+    names = [tool.name for tool in box]
+    if name in names:
         return box[name]
-    except InvalidCall as problem:
-        raise UsageError(str(problem)) from None
+    near = [each for each in names if name and name in each] or difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(near[:3])}?" if near else "see `autoagent tools list`"
+    raise UsageError(f"there is no tool {name!r}: {hint}")
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -28,6 +28,18 @@ def test_all_commands_are_in_the_help_and_none_of_them_is_needed_for_it(cli: Cli
     assert all(f"│ {name} " in shown for name in COMMANDS)
 
 
+def test_a_flag_is_not_shown_as_if_it_took_a_value(cli: Cli) -> None:
+    for arguments in ((), ("run",), ("runs", "list"), ("config", "show")):
+        shown = cli(*arguments, "--help").out
+        assert "--help" in shown
+        assert "<bool>" not in shown
+
+
+def test_a_mistyped_tool_names_the_nearest(cli: Cli) -> None:
+    assert_one_line(cli("tools", "show", "calcualte"), Exit.USAGE, "did you mean calculate?")
+    assert_one_line(cli("tools", "call", "qqqq"), Exit.USAGE, "see `autoagent tools list`")
+
+
 def test_a_mistyped_command_names_the_nearest(cli: Cli) -> None:
     assert_one_line(cli("doktor"), Exit.USAGE, "No such command 'doktor'. Did you mean 'doctor'?")
     assert_one_line(cli("runs", "lst"), Exit.USAGE, "No such command 'lst'. Did you mean 'list'?")

@@ -120,6 +120,7 @@ def test_a_change_is_shown_as_a_diff_before_it_happens(typed: Typed, home: Path,
     assert re.search(r"│ --- a\.txt\s+│ \+\+\+ a\.txt\s+│ @@.*\s+│  one\s+│ -two\s+│ \+2\n", screen)
     assert "Asked because the rule write_file(*.txt) says ask." in screen
     assert "[a]lways" not in screen  # the rule would ask again
+    assert "r means: write_file(a.txt)" in screen
     assert (workspace / "a.txt").read_text(encoding="utf-8") == "one\ntwo\n"
     code, _ = typed("y\n", *write)
     assert (workspace / "a.txt").read_text(encoding="utf-8") == "one\n2\n"

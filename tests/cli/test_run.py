@@ -15,7 +15,7 @@ from autoagent.events import Event
 from autoagent.store import Store
 from autoagent.trajectory import Ending, Reply, Verdict
 
-from .conftest import ANSWERS_42, Cli, call
+from .conftest import ANSWERS_42, Cli, assert_one_line, call
 
 RUN = ("run", "-g", "What is 6 * 7?")
 FAULTY = '''
@@ -80,6 +80,24 @@ def test_the_goal_may_come_from_a_file_or_from_stdin(cli: Cli, workspace: Path) 
     (workspace / "goal.txt").write_text("What is 6 × 7?\n", encoding="utf-8")
     assert "goal     What is 6 × 7?\n" in cli("run", "--goal-file", "goal.txt").out
     assert "goal     What is 6 × 7?\n" in cli("run", "-", stdin="What is 6 × 7?".encode()).out
+    assert "goal     What is 6 × 7?\n" in cli("run", "--goal-file", "-", stdin="What is 6 × 7?".encode()).out
+
+
+def test_a_goal_needs_no_option(cli: Cli) -> None:
+    done = cli("run", "What is 6 * 7?", "--json")
+    assert (done.code, done.json["answer"]) == (0, "42")
+    assert_one_line(cli("What is 6 * 7?"), Exit.USAGE, 'autoagent run "What is 6 * 7?"')
+
+
+def test_a_long_goal_does_not_flood_the_screen(cli: Cli) -> None:
+    shown = cli("run", "What is 6 * 7?\n" * 500).out
+    assert "… 492 more lines" in shown
+    assert shown.count("What is 6 * 7?") == 8
+
+
+def test_a_workspace_that_was_not_there_is_told(cli: Cli, workspace: Path) -> None:
+    assert cli(*RUN, "-q", "-w", "wrok").err == f"autoagent: note: made the folder {workspace / 'wrok'}\n"
+    assert cli(*RUN, "-q", "-w", "wrok").err == ""
 
 
 @pytest.mark.parametrize(
@@ -91,7 +109,8 @@ def test_the_goal_may_come_from_a_file_or_from_stdin(cli: Cli, workspace: Path) 
         (("-g", "a\udcff"), "not valid UTF-8"),
         (("-",), "not UTF-8 text"),
         (("--goal-file", "nothing.txt"), "cannot be read"),
-        (("some goal",), "unexpected argument"),
+        (("some goal", "--goal-file", "goal.txt"), "more than one goal"),
+        (("-g", "a", "--json", "--output-format", "stream-json"), "choose one"),
         (("-g", "a", "--bogus"), "No such option"),
         (("-g", "a", "--max-steps", "0"), "--max-steps"),
         (("-g", "a", "--timeout", "0"), "--timeout"),

@@ -117,6 +117,6 @@ def memory(parts: Parts) -> Iterator[Finding]:
         yield Finding("memory", "warn", str(problem), "until then, runs do without long-term memory")
         return
     try:
-        yield Finding("memory", "ok", f"{memory.count()} texts")
+        yield Finding("memory", "ok", f"{(kept := memory.count())} text{'' if kept == 1 else 's'}")
     finally:
         memory.close()
