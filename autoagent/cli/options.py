@@ -253,6 +253,9 @@ class AgentOptions:
             raise UsageError("the model's name is empty: give a version, a model folder or a hub id")
         if self.timeout is not None and not self.timeout > 0:  # nor is "nan"
             raise UsageError(f"--timeout {self.timeout:g} is no time at all: give seconds above 0")
+        model = self.model or parts.settings.model
+        if self.base_url is not None and not model.startswith("openai:"):
+            raise UsageError(f"--base-url is for a model on a server, not for {model}: --model openai:NAME")
         flags = {name: getattr(self, name) for name in _PLAIN}
         rules = {kind: getattr(self, kind) for kind in ("allow", "ask", "deny") if getattr(self, kind)}
         files = [*parts.settings.tools, *(str(Path(file).absolute()) for file in self.tools)]

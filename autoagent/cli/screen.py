@@ -52,7 +52,7 @@ class Screen:
         self._start_over()
 
     def _start_over(self) -> None:
-        self._sub_goals: tuple[str, ...] = ()
+        self._sub_goals: tuple[str, ...] | None = None  # of the plan that was shown
         self._done: tuple[int, ...] = ()
         self._reply = self._thought = ""  # the text and the reasoning of the reply being made
         self._label = ""  # of the step being shown, printed once
@@ -157,7 +157,7 @@ class Screen:
             self._row("plan", Text(clean(lines) or "none"))
         new = [number for number in done if number not in self._done]
         if new:
-            lines = "\n".join(f"✓ {number}. {self._sub_goals[number - 1]}" for number in new)
+            lines = "\n".join(f"✓ {number}. {sub_goals[number - 1]}" for number in new)
             self._row("", Text(clean(lines), style="green"))
         self._done = done
 
@@ -173,7 +173,7 @@ class Screen:
         self._console.print()
         self._label = f"step {step}"
         thought = _NUMBER.sub("", said.strip(), count=1)
-        if thought and not any(thought in goal or goal in thought for goal in self._sub_goals):
+        if thought and not any(thought in goal or goal in thought for goal in self._sub_goals or ()):
             self._row(self._take_label(), Text(clean(cut(thought, _LINE)), style="italic dim"))
 
     def _take_label(self) -> str:
@@ -215,7 +215,7 @@ class Screen:
 
     def _ended(self, event: events.Ended) -> None:
         self.pause()
-        if event.ending == "finished":
+        if event.ending == "finished" and self._sub_goals:
             self._planned(self._sub_goals, tuple(range(1, len(self._sub_goals) + 1)))
         self.busy("checking")
 

@@ -83,6 +83,12 @@ def test_the_goal_may_come_from_a_file_or_from_stdin(cli: Cli, workspace: Path) 
     assert "goal     What is 6 × 7?\n" in cli("run", "--goal-file", "-", stdin="What is 6 × 7?".encode()).out
 
 
+def test_a_plan_that_is_empty_is_shown_as_none_and_no_plan_is_not_shown(cli: Cli) -> None:
+    script: list[Any] = [[], call("finish", answer="42")]
+    assert "\nplan     none\n" in cli(*RUN, script=script).out
+    assert "plan  " not in cli(*RUN, "--plan", "off", script=script[1:]).out
+
+
 def test_a_goal_needs_no_option(cli: Cli) -> None:
     done = cli("run", "What is 6 * 7?", "--json")
     assert (done.code, done.json["answer"]) == (0, "42")
@@ -117,6 +123,7 @@ def test_a_workspace_that_was_not_there_is_told(cli: Cli, workspace: Path) -> No
         (("-g", "a", "--expect", "/(/"), "regular expression"),
         (("-g", "a", "--check", "no-such-program-here --x"), "no-such-program-here: not found"),
         (("-g", "a", "--check", " "), "--check is empty"),
+        (("-g", "a", "--base-url", "http://127.0.0.1:1"), "--model openai:NAME"),
         (("-g", "a", "-w", "goal.txt"), "is a file"),
         (("-g", "a", "--tools", "nothing.py"), "does not exist"),
         (("-g", "a", "--output-format", "xml"), "xml"),
