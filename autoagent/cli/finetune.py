@@ -171,7 +171,7 @@ def show_progress(progress: FinetuneProgress, screen: Screen, before: str = "") 
         screen.pause()
         console.err().print(console.clean(f"note: {progress.note}"), soft_wrap=True)
     if progress.total:
-        screen.busy(before + progress_line(progress))
+        screen.working_at(before + progress.stage, before + progress_line(progress))
 
 
 def progress_line(progress: FinetuneProgress) -> str:

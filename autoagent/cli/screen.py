@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
@@ -20,6 +21,7 @@ GUTTER = 9  # columns of the labels at the left
 _BAR = 20  # columns of one that fills
 _FIRST, _LAST = 6, 2  # lines of an observation; how a program ended stands in the last
 _LINE = 400  # characters of one of them
+_EVERY = 30.0  # seconds between two lines about long work
 _NUMBER = re.compile(r"\d+[.:)]\s*")  # of the sub-goal a reply says it serves
 _CALLS_BEGIN = ("<", "{", "[")  # what a chat format puts before the calls of a reply
 
@@ -48,6 +50,7 @@ class Screen:
         """``foot`` is the last line while a run is at work, on a terminal; ``named`` tells a model's name."""
         self._console = console
         self._named = named or short_version
+        self._stage, self._told_at = "", 0.0  # of long work, where it is told line by line; when, in seconds
         self._working = Working(console, foot)
         self._start_over()
 
@@ -66,6 +69,16 @@ class Screen:
     def busy(self, doing: str) -> None:
         """Say what is going on, on a line that goes away; on a terminal only."""
         self._working.show(doing)
+
+    def working_at(self, stage: str, line: str) -> None:
+        """Say how far long work is; without a terminal when a stage begins, and every half minute."""
+        if self._console.is_terminal:
+            self.busy(line)
+            return
+        now = time.monotonic()
+        if stage != self._stage or now - self._told_at >= _EVERY:
+            self._stage, self._told_at = stage, now
+            self._console.print(clean(line), soft_wrap=True)
 
     def pause(self) -> None:
         """Take the line that goes away, away."""

@@ -157,21 +157,23 @@ def test_a_loaded_model_runs_is_rated_learns_and_is_gated(
     assert (nothing.code, nothing.err.count("\n")) == (Exit.USAGE, 1)
     assert "no verified runs" in nothing.err
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        return main(arguments, Parts()), capsys.readouterr().out
+        code = main(arguments, Parts())
+        return code, *capsys.readouterr()
 
     sampled = ("--temperature", "1", "--output-format", "json")
-    code, out = run("run", "-g", "What is 2 + 2?", *sampled)
+    code, out, _ = run("run", "-g", "What is 2 + 2?", *sampled)
     assert code in (Exit.OK, Exit.BUDGET, Exit.DECLINED, Exit.DENIED)
     assert json.loads(out)["model"] == Versions(home).get(version).hash
     cli("runs", "rate", "last", "good")
-    code, out = run(
+    code, out, told = run(
         "finetune", "--suite", "suite.toml", "--epochs", "1", "--gate-tasks", "1", "--output-format", "json"
     )
     result = json.loads(out)
     assert code == Exit.REFUTED
     assert not result["promoted"]
+    assert "\nmeasuring the new model ━" in f"\n{told}"  # also where there is no terminal
     assert result["gate"]["comparison"]["n"] == 1
     assert Versions(home).current() == version
     assert result["version"] in cli("models", "list").out
