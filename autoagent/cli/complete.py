@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: settings, profiles, prompts, runs and versions, all cheap to find.
+"""What the shell offers after Tab: settings, profiles, prompts, tools, runs, versions, all cheap to find.
 
 A completion that cannot be had is no error: the shell then offers nothing.
 """
@@ -56,6 +56,12 @@ def _prompts(home: Path) -> Iterable[tuple[str, str]]:
     return [(name, "") for name in NAMES]
 
 
+def _tools(home: Path) -> Iterable[tuple[str, str]]:
+    from autoagent.tools import builtin_tools
+
+    return [(tool.name, tool.description) for tool in builtin_tools()]
+
+
 def _settings(home: Path) -> Iterable[tuple[str, str]]:
     from autoagent.settings import FIELDS
 
@@ -73,3 +79,4 @@ profiles = _offered(_profiles)
 runs = _offered(_runs)
 versions = _offered(versions_in)
 prompts = _offered(_prompts)
+tools = _offered(_tools)

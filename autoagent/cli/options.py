@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from autoagent.cli import console
+from autoagent.cli import complete, console
 from autoagent.cli.names import named as named
 from autoagent.cli.parts import Parts
 from autoagent.config import LARGEST_SEED, Conduct, Limits, Safety, Sampling, Settings
@@ -117,7 +117,13 @@ class AgentOptions:
     ] = Path(".")
     model: Annotated[
         str | None,
-        Option("--model", "-m", metavar="MODEL", help="Version name, model folder, hub id or openai:NAME."),
+        Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            autocompletion=complete.versions,
+            help="Version name, model folder, hub id or openai:NAME.",
+        ),
     ] = None
     base_url: Annotated[
         str | None, Option(metavar="URL", help="Address of the server of an openai: model.", **MODEL)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from autoagent import events, goal
-from autoagent.cli import console, exits
+from autoagent.cli import complete, console, exits
 from autoagent.cli.asking import contact_at
 from autoagent.cli.model_names import ModelNames
 from autoagent.cli.options import AgentOptions, Option, OutputFormat, chosen, takes
@@ -63,6 +63,7 @@ class RunOptions(AgentOptions):
         Option(
             "--resume",
             metavar="[RUN]",
+            autocompletion=complete.runs,
             help="Go on with a run that broke off or ran out of budget; by default the last.",
         ),
     ] = None

@@ -69,7 +69,7 @@ def list_runs(
         return
     if not found:
         filtered = bool(tag) or any(value is not None for value in wanted.values())
-        none = "No run fits." if filtered else 'No runs yet. Start one: autoagent run --goal "…"'
+        none = "No run fits." if filtered else 'No runs yet. Start one: autoagent run "…"'
         console.err().print(none, soft_wrap=True)
     screen = console.out()
     for run in found:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from autoagent.cli import console
+from autoagent.cli import complete, console
 from autoagent.cli.approval import approver
 from autoagent.cli.exits import Exit
 from autoagent.cli.options import AgentOptions, Contact, all_tools, named, opened_lazily
@@ -33,7 +33,7 @@ Files = Annotated[
     list[Path] | None,
     typer.Option("--tools", metavar="FILE.py", help="Python file with your own tools."),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a tool.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a tool.", autocompletion=complete.tools)]
 
 
 @app.command("list")

@@ -55,7 +55,8 @@ def test_commands_options_and_names_are_offered(
     assert offered("autoagent config get max_s") == ["max_steps"]
     assert offered("autoagent prompts show ref") == ["reflection"]
     assert offered("autoagent runs show ") == ["last", Store(home).find("last").run_id]
-    assert offered("autoagent models use v") == [version]
+    assert offered("autoagent models use v") == offered("autoagent run -m v") == [version]
+    assert offered("autoagent tools show column_") == ["column_figure"]
     other = tmp_path / "other"
     (other / "profiles").mkdir(parents=True)
     (other / "profiles" / "slow.toml").write_text("", encoding="utf-8")
