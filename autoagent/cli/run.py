@@ -29,6 +29,7 @@ from autoagent.events import Event
 from autoagent.goal import Check, Goal
 from autoagent.guarding import as_given
 from autoagent.store import Store
+from autoagent.store.runs import RESUMABLE
 from autoagent.trajectory import ToolCall, Trajectory, Verdict
 from autoagent.workspace import Workspace
 
@@ -100,6 +101,8 @@ def run(ctx: typer.Context, options: RunOptions) -> None:
             closed = follow(stream, fault.watch, show)
             if not isinstance(agent.memory, bool):  # the agent closes only what it opened itself
                 agent.memory.close()
+        if as_text and not options.quiet and closed.ending in RESUMABLE and closed.acts:
+            screen.note("autoagent run --continue goes on with it")
         _conclude(closed, options, fault, put)
         if as_text and not options.quiet:
             tell_of_larger(closed, options.model, parts)

@@ -101,6 +101,11 @@ def test_a_long_goal_does_not_flood_the_screen(cli: Cli) -> None:
     assert shown.count("What is 6 * 7?") == 8
 
 
+def test_a_run_that_can_go_on_says_how(cli: Cli) -> None:
+    assert "note     autoagent run --continue goes on with it\n" in cli(*RUN, "--max-steps", "1").out
+    assert "goes on with it" not in cli(*RUN).out
+
+
 def test_a_workspace_that_was_not_there_is_told(cli: Cli, workspace: Path) -> None:
     assert cli(*RUN, "-q", "-w", "wrok").err == f"autoagent: note: made the folder {workspace / 'wrok'}\n"
     assert cli(*RUN, "-q", "-w", "wrok").err == ""
