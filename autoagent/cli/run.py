@@ -28,6 +28,7 @@ from autoagent.errors import UsageError
 from autoagent.events import Event
 from autoagent.goal import Check, Goal
 from autoagent.guarding import as_given
+from autoagent.home import expanded
 from autoagent.store import Store
 from autoagent.store.runs import RESUMABLE
 from autoagent.trajectory import ToolCall, Trajectory, Verdict
@@ -129,6 +130,9 @@ def taken_up(parts: Parts, options: RunOptions) -> tuple[str, RunOptions]:
     begun_in = Path(past.workspace)
     if not begun_in.is_dir():
         raise UsageError(f"the run's workspace {begun_in} is gone: restore it, or begin a new run")
+    elsewhere = expanded(options.workspace).resolve()
+    if options.workspace != Path(".") and elsewhere != begun_in.resolve():  # nor is that folder made
+        raise UsageError(f"run {past.run_id} works in {begun_in}, and not in {elsewhere}: resume it there")
     begun = {name: about.get(name) for name in ("check", "expect") if not getattr(options, name)}
     said = checks_before(parts, begun, begun_in)
     return past.run_id, replace(

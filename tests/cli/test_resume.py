@@ -94,6 +94,7 @@ def test_what_a_run_needs_and_is_gone_is_named_and_it_can_be_gone_on_with_when_i
     assert_one_line(cli("run", "-c", script=FINISH), Exit.USAGE, "place is gone: restore it")
     (workspace / "elsewhere").rename(workspace / "place")
     assert_one_line(cli("run", "-c", "-w", "other", script=FINISH), Exit.USAGE, "place, and not in ")
+    assert not (workspace / "other").exists()
     assert Store(home).find(run).ending == "error"
     assert cli("run", "-c", "-q", script=FINISH).out == "back\n"
     assert_one_line(cli("run", "--resume", run), Exit.USAGE, "there is nothing to resume in it")
