@@ -228,7 +228,7 @@ def odd(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
         odd("memory", tarfile.CHRTYPE),
         odd("snapshots", tarfile.DIRTYPE),
     ],
-    ids=str,
+    ids=lambda each: f"{each.name} {each.type!r}" if isinstance(each, tarfile.TarInfo) else str(each),
 )
 def test_what_has_no_place_in_a_project_is_refused(
     tmp_path: Path, member: tuple[str, bytes] | tarfile.TarInfo
