@@ -38,7 +38,8 @@ def fit(goal: str, tool: str) -> float:
 
     The dot product of two texts, each the sum of its words' vectors by the square root of their number.
     """
-    return sum(map(operator.mul, _vector(roots(goal)), _vector(roots(tool, kinds=False))))
+    wanted, told = _vector(roots(goal)), _vector(roots(tool, kinds=False))
+    return math.fsum(map(operator.mul, wanted, told))
 
 
 class _Table(NamedTuple):
