@@ -85,15 +85,28 @@ def _fetched(url: str, hosts: tuple[str, ...]) -> _Answer:
         answer = _get(here, hosts, deadline)
         if not answer.location:
             break
-        following = target(urljoin(here.url, answer.location), hosts)
-        if (here.scheme, following.scheme) == ("https", "http"):
-            raise ToolError(f"{here.url} leads to {following.url}, which is not encrypted")
-        here = following
+        here = _redirected(here, answer.location, hosts)
     else:
         raise ToolError(f"{url} leads on more than {_MOST_HOPS} times")
     if answer.status >= 400:
         raise ToolError(f"{here.url} answered with status {answer.status}")
     return answer
+
+
+def _redirected(here: Target, location: str, hosts: tuple[str, ...]) -> Target:
+    """Where a redirect leads.
+
+    Raises:
+        ToolError: that is no address, or may not be reached, or is not encrypted where this one is.
+    """
+    try:
+        url = urljoin(here.url, location)
+    except ValueError as problem:
+        raise ToolError(f"{here.url} leads to {location[:200]!r}, which is not an address: {problem}") from None
+    following = target(url, hosts)
+    if (here.scheme, following.scheme) == ("https", "http"):
+        raise ToolError(f"{here.url} leads to {following.url}, which is not encrypted")
+    return following
 
 
 def _get(where: Target, hosts: tuple[str, ...], deadline: float) -> _Answer:
@@ -150,7 +163,7 @@ def _decoded(answer: _Answer) -> str:
         raise ToolError(f"this is {answer.kind} ({len(answer.body)} bytes), not text")
     try:
         return answer.body.decode(answer.charset or "utf-8", "replace")
-    except LookupError:
+    except (LookupError, UnicodeError):  # no such encoding, or one that is not for texts, such as "undefined"
         return answer.body.decode("utf-8", "replace")
 
 

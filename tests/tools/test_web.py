@@ -41,12 +41,14 @@ class Site(BaseHTTPRequestHandler):
             "/away": f"http://127.0.0.1:{port}/page",
             "/file": "file:///etc/passwd",
             "/metadata": "http://169.254.169.254/latest",
+            "/nowhere": "http://[",
         }
         bodies = {
             "/page": ("text/html; charset=utf-8", PAGE),
             "/text": ("text/plain; charset=latin-1", b"caf\xe9"),
             "/data": ("application/json", b'{"a": 1}'),
             "/odd": ("text/plain; charset=no-such", b"caf\xc3\xa9"),
+            "/undefined": ("text/html; charset=undefined", b"caf\xc3\xa9"),
             "/picture": ("image/png", b"\x89PNG" + bytes(100)),
             "/large": ("text/plain", b"x" * 3_000_000),
             "/deep": ("text/html", b"<div>" * 20_000 + b"deep"),
@@ -93,7 +95,7 @@ def get(site: str, tmp_path: Path) -> Get:
 def test_what_is_at_an_address_comes_as_it_is(get: Get) -> None:
     assert get("/data") == '{"a": 1}'
     assert get("/text") == "café"
-    assert get("/odd") == "café"
+    assert get("/odd") == get("/undefined") == "café"
     assert get("/page") == PAGE.decode()
     assert get("/empty") == "The answer is empty."
 
@@ -106,6 +108,7 @@ def test_a_page_is_read_as_text(get: Get) -> None:
     assert not any(word in text for word in ("steal", "color", "About", "All rights", "\n\n\n"))
     assert get("/text", "read_web_page") == "café"
     assert get("/deep", "read_web_page") == "deep"
+    assert get("/undefined", "read_web_page") == "café"
     assert get("/empty", "read_web_page") == "The page has no text."
 
 
@@ -119,6 +122,8 @@ def test_redirects_are_followed_on_the_list_only(get: Get, site: str) -> None:
         get("/file")
     with pytest.raises(ToolError, match=r"169\.254\.169\.254 has the private address"):
         get("/metadata", hosts=(site, "*"))
+    with pytest.raises(ToolError, match="is not an address: "):
+        get("/nowhere")
     with pytest.raises(ToolError, match="leads on more than 5 times"):
         get("/loop")
 
