@@ -34,7 +34,7 @@ def search_pattern(pattern: str, folder: str = ".", *, ctx: Context) -> str:
     """Search files with a regular expression."""
     try:
         wanted = regex.compile(pattern)
-    except (regex.error, RecursionError, OverflowError) as error:
+    except (regex.error, RecursionError, ValueError, OverflowError) as error:
         raise ToolError(f"{pattern} is not a regular expression: {error}") from None
     root = ctx.workspace.path(folder)
     if not root.is_dir():
@@ -50,6 +50,8 @@ def search_pattern(pattern: str, folder: str = ".", *, ctx: Context) -> str:
             found = [number for number, line in enumerate(lines, 1) if wanted.search(line, timeout=_SECONDS)]
         except TimeoutError:
             raise ToolError(f"{pattern} takes too long on {name}; make it simpler") from None
+        except MemoryError:  # a pattern that calls itself
+            raise ToolError(f"{pattern} takes too much memory on {name}; make it simpler") from None
         hits += [f"{name}:{number}: {lines[number - 1]}" for number in found]
         if len(hits) >= _MOST_LINES:
             break

@@ -23,7 +23,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
 }
-_STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
+_STEP = re.compile(r"([^.\[\]]+)|\[(-?\d{1,18})\]")
 
 
 @tool(

@@ -33,8 +33,9 @@ def test_a_pattern_is_searched_for(use: Use, root: Path) -> None:
     )
     assert use("search_pattern", pattern=r"\d{3}", folder="docs") == "docs/a.txt:3: order 345"
     assert use("search_pattern", pattern="zebra") == "Nothing fits zebra."
-    with pytest.raises(ToolError, match="is not a regular expression: "):
-        use("search_pattern", pattern="(")
+    for odd in ("(", "(?a)(?u)x"):
+        with pytest.raises(ToolError, match="is not a regular expression: "):
+            use("search_pattern", pattern=odd)
     with pytest.raises(ToolError, match="no such folder: nowhere"):
         use("search_pattern", pattern="a", folder="nowhere")
     with pytest.raises(ToolError, match="outside the workspace"):
@@ -47,3 +48,9 @@ def test_a_pattern_that_would_take_years_is_given_up(use: Use, root: Path) -> No
     with pytest.raises(ToolError, match=r"takes too long on a\.txt"):
         use("search_pattern", pattern=r"(a|aa|a?)+b")
     assert time.monotonic() - began < 40
+
+
+def test_a_pattern_that_would_take_all_memory_is_given_up(use: Use, root: Path) -> None:
+    (root / "a.txt").write_text("order 12\n", encoding="utf-8")
+    with pytest.raises(ToolError, match=r"takes too much memory on a\.txt"):
+        use("search_pattern", pattern="(?R)")  # itself, and again, and again

@@ -202,6 +202,7 @@ def test_a_value_of_a_document_is_looked_up(use: Use, key: str, value: str) -> N
         ("set.json", "servers.x", "there is no x in a list of 1"),
         ("set.json", "on.x", "there is no x"),
         ("set.json", "a[", "cannot be a key"),
+        ("set.json", f"servers[{'9' * 5_000}]", "cannot be a key"),
         ("bad.json", "a", "bad.json is not JSON"),
         ("none", "a", "no such file: none"),
     ],
