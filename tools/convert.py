@@ -27,14 +27,17 @@ def convert_units(value: float, source: str, target: str) -> str:
 
     units, known, wanted = _units(), _unit(source), _unit(target)
     try:
-        result = units.Quantity(value, known).to(wanted).magnitude
+        result = float(units.Quantity(value, known).to(wanted).magnitude)
+        rounded = round(result, 4)
+        if result and not rounded and not float(units.Quantity(0.0, known).to(wanted).magnitude):
+            rounded = result  # small, but not nothing; 32 °F are, but for an error of rounding
     except pint.UndefinedUnitError as error:
         raise ToolError(f"unknown unit: {error.args[0] if error.args else error}") from None
     except pint.DimensionalityError:
         raise ToolError(f"{source} cannot be converted to {target}") from None
     except Exception as error:  # pint raises tokenizer and type errors on odd unit texts
         raise ToolError(f"cannot convert {source} to {target}: {error}") from None
-    return f"{number_text(round(float(result), 4))} {target}"
+    return f"{number_text(rounded)} {target}"
 
 
 @tool(hints="what which date day is 10 days after before from plus 2026-03-01")

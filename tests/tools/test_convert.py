@@ -26,6 +26,9 @@ from .conftest import Use
         (1, "m^2", "cm**2", "10000 cm**2"),
         (36, "km/h", "m/s", "10 m/s"),
         (1.5, "kg", "g", "1500 g"),
+        (1, "mm", "km", "0.000001 km"),
+        (1, "inch", "miles", "0.000016 miles"),
+        (-3, "nm", "km", "-3e-12 km"),
     ],
 )
 def test_units(use: Use, value: float, source: str, target: str, result: str) -> None:
