@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +68,11 @@ class Workspace:
             raise ToolError("a path cannot contain a NUL character")
         if self.attached is not None and name.startswith(ATTACHED):
             return self._attached(name)
-        try:
+        with _refused(name):
             target = (self.root / name).resolve()
             if not target.is_relative_to(self.root):
                 raise ToolError(f"{name} is outside the workspace; use a path inside it")
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                target.lstat()
-        except RuntimeError:
-            raise ToolError(f"{name} is a link that leads to itself") from None
-        except (OSError, UnicodeError) as problem:
-            reason = problem.strerror if isinstance(problem, OSError) else "Not Unicode text"
-            raise ToolError(f"{name[:100]} cannot be a path: {reason}") from None
+            _probe(target)
         parts = {part.casefold() for part in target.relative_to(self.root).parts}
         if parts & SKIPPED or any(target.is_relative_to(path) for path in self.protected):
             raise ToolError(f"{name} is out of bounds: it belongs to a program, not to the work")
@@ -98,9 +93,11 @@ class Workspace:
 
     def _attached(self, name: str) -> Path:
         assert self.attached is not None  # asked by the caller
-        target = (self.attached / name.removeprefix(ATTACHED)).resolve()
-        if target.parent != self.attached.resolve():
-            raise ToolError(f"no such file: {name}")
+        with _refused(name):
+            target = (self.attached / name.removeprefix(ATTACHED)).resolve()
+            if target.parent != self.attached.resolve():
+                raise ToolError(f"no such file: {name}")
+            _probe(target)
         return target
 
     def entry(self, name: str) -> Path:
@@ -115,3 +112,25 @@ class Workspace:
     def name(self, path: Path) -> str:
         """The workspace-relative name of a path, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Tell the model what the file system has against a path of its own.
+
+    Raises:
+        ToolError: in the place of what the file system raises.
+    """
+    try:
+        yield
+    except RuntimeError:
+        raise ToolError(f"{name} is a link that leads to itself") from None
+    except (OSError, UnicodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "Not Unicode text"
+        raise ToolError(f"{name[:100]} cannot be a path: {reason}") from None
+
+
+def _probe(target: Path) -> None:
+    """Raise OSError or UnicodeError where there can be no such path; there need be nothing at it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        target.lstat()

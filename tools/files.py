@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fnmatch
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,22 +216,20 @@ def store_text(ctx: Context, name: str, text: str) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a full disk must not cost the text that was there."""
-    if not path.exists():
-        draft, mode = path, None
-    elif os.access(path, os.W_OK):
-        draft, mode = path.with_name(f".{path.name[:100]}.{os.getpid()}.new"), path.stat().st_mode
-    else:
+    if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if not path.exists():
+        handle, draft = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), str(path)
+    else:
+        handle, draft = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
-        with draft.open("xb") as file:
+        with open(handle, "wb") as file:
             file.write(data)
-        if mode is not None:
-            draft.chmod(mode)
-            draft.replace(path)
-    except FileExistsError:
-        raise
+        if draft != str(path):
+            os.chmod(draft, path.stat().st_mode)
+            os.replace(draft, path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        Path(draft).unlink(missing_ok=True)
         raise
 
 

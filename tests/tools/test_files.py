@@ -185,3 +185,19 @@ def test_what_the_run_has_put_aside_is_read_and_never_changed(root: Path, tmp_pa
         with pytest.raises(ToolError, match="can only be read"):
             tools[tool](arguments, context)
     assert tools["read_file"]({"path": name}, context) == "a long text"
+    for odd, why in (("n" * 300, "File name too long"), ("\ud800", "Not Unicode text")):
+        with pytest.raises(ToolError, match=f"cannot be a path: {why}"):
+            tools["read_file"]({"path": f"@kept/{odd}"}, context)
+
+
+def test_a_file_with_the_longest_name_there_can_be_is_changed(use: Use, root: Path) -> None:
+    name = "字" * 85  # 255 bytes
+    (root / name).write_text("one\n", encoding="utf-8")
+    use("append_file", path=name, content="two")
+    assert (root / name).read_text(encoding="utf-8") == "one\ntwo\n"
+
+
+def test_what_a_killed_process_left_keeps_nobody_from_writing(use: Use, root: Path) -> None:
+    (root / f".notes.txt.{os.getpid()}.new").write_text("half of", encoding="utf-8")
+    use("append_file", path="notes.txt", content="tea")
+    assert (root / "notes.txt").read_text(encoding="utf-8").endswith("tea\n")
