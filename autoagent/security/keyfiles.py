@@ -12,12 +12,16 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 _MOST_FILES = 5_000  # looked at for key files
 _MOST_BYTES = 100_000  # of one key file
 _PASSED_BY = frozenset({".git", ".venv", "node_modules", "__pycache__", ".autoagent"})
-_LINE = re.compile(r"\s*(?:export\s+)?[\"']?([\w.-]+)[\"']?\s*[=:]\s*(.*?)\s*,?\s*")
+_LINE = re.compile(  # KEY=value, export KEY=value, "key": "value", //registry.example/:key=value
+    r"\s*(?:export\s+|//\S*:)?[\"']?([\w.-]+)[\"']?\s*[=:]\s*(.*?)\s*,?\s*"
+)
+_PGPASS = re.compile(r"(?:(?:\\.|[^\\:])*:){4}(.+)")  # host:port:database:user:password
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # nobody need write into a pipe for it to be opened
 
 NAMES = (
@@ -88,7 +92,8 @@ def is_telling(name: str, more: Sequence[str]) -> bool:
 
 
 def values_in(file: str, content: bytes, names: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Values in a key file, by name: of telling keys, and the long lines of keys in PEM files.
+    """Values in a key file, by name: of telling keys, the long lines of keys in PEM files, and what stands in
+    the place of a password in files with a form of their own.
 
     Args:
         file: Its name.
@@ -103,10 +108,19 @@ def values_in(file: str, content: bytes, names: Sequence[str] = ()) -> Iterator[
             yield file, line
         elif (found := _LINE.fullmatch(line)) and is_telling(found[1], names):
             yield found[1], found[2].strip("\"'")
-        elif "://" in line and "@" in line and file == ".git-credentials":
-            yield file, line.partition("://")[2].partition("@")[0].partition(":")[2]
-        elif len(words := line.split()) >= 2 and words[0] in ("password", "login") and file == ".netrc":
-            yield file, words[-1]
+        else:
+            yield from ((file, value) for value in _passwords(file, line))
+
+
+def _passwords(file: str, line: str) -> list[str]:
+    """The secrets in a line of a file of this name, where its form tells their place."""
+    if file == ".git-credentials" and "@" in line:  # https://user:password@host
+        return [line.partition("://")[2].partition("@")[0].partition(":")[2]]
+    if file == ".netrc":  # machine host login user password password, on one line or on several
+        return [word for before, word in pairwise(line.split()) if before in ("password", "login")]
+    if file == ".pgpass" and not line.startswith("#") and (found := _PGPASS.fullmatch(line)):
+        return [found[1], re.sub(r"\\(.)", r"\1", found[1])]  # as it stands there, and as it is meant
+    return []
 
 
 def _start_of(file: Path) -> bytes:

@@ -130,6 +130,30 @@ def test_the_environment_and_key_files_are_looked_through(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "values"),
+    [
+        (
+            ".netrc",
+            "machine a.org\n  login ann-the-first\n  password pw-of-ann-1",
+            {"ann-the-first", "pw-of-ann-1"},
+        ),
+        (".netrc", "machine a.org login ann password pw-of-ann-1 # and more", {"pw-of-ann-1"}),
+        (".netrc", "default login ann-the-first password pw-of-ann-1", {"ann-the-first", "pw-of-ann-1"}),
+        (".pgpass", "# host:port:database:user:password\nlocalhost:5432:*:ann:pw-of-ann-1", {"pw-of-ann-1"}),
+        (".pgpass", r"\:\:1:5432:db:ann:pw\:of\\ann", {r"pw\:of\\ann", r"pw:of\ann"}),
+        (".npmrc", "//npm.a.org/:_authToken=0f2e-44aa\nregistry=https://npm.a.org/", {"0f2e-44aa"}),
+        (".git-credentials", "https://ann:pw-of-ann-1@a.org", {"pw-of-ann-1"}),
+        (".pypirc", "[pypi]\nusername = ann-the-first\npassword = pw-of-ann-1", {"pw-of-ann-1"}),
+    ],
+)
+def test_each_kind_of_key_file_is_read_as_it_is_written(
+    tmp_path: Path, file: str, content: str, values: set[str]
+) -> None:
+    (tmp_path / file).write_text(content + "\n", encoding="utf-8")
+    assert set(known_secrets({}, tmp_path).values.values()) == values
+
+
 def test_more_forms_can_be_named() -> None:
     secrets = known_secrets({}, patterns=[r"ACME-\d{6}"])
     assert secrets.redacted("it is ACME-123456") == "it is [secret: pattern-1]"
