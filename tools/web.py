@@ -102,7 +102,7 @@ def _redirected(here: Target, location: str, hosts: tuple[str, ...]) -> Target:
     try:
         url = urljoin(here.url, location)
     except ValueError as problem:
-        raise ToolError(f"{here.url} leads to {location[:200]!r}, which is not an address: {problem}") from None
+        raise ToolError(f"{here.url} leads to {location!r}, which is not an address: {problem}") from None
     following = target(url, hosts)
     if (here.scheme, following.scheme) == ("https", "http"):
         raise ToolError(f"{here.url} leads to {following.url}, which is not encrypted")
