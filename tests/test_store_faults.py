@@ -170,6 +170,19 @@ def test_a_locked_record_says_so(store: Store) -> None:
     impatient.close()
 
 
+def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(store: Store) -> None:
+    record = begin(store)
+    other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.5, other.execute, ("ROLLBACK",)).start()
+    with pytest.raises(KeyboardInterrupt):  # the wait for the other goes on, and is over when it is raised
+        record.planned(["count"])
+    record.ended("interrupted", None, 1.0)
+    other.close()
+    assert store.find(record.run_id).ending == "interrupted"
+
+
 def test_a_damaged_record_says_so_and_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / ".autoagent" / "runs.db"
     path.parent.mkdir()

@@ -138,13 +138,14 @@ class Database:
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid():
+            self._leave_behind()
+            if self._connection is not None:
                 self._connection.close()
             self._connection = None
 
     def _transaction(self, connection: sqlite3.Connection, begin: str) -> Iterator[Transaction]:
-        connection.execute(begin)
         try:
+            connection.execute(begin)  # inside: Ctrl-C during its wait is raised once it has begun
             yield Transaction(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -153,9 +154,7 @@ class Database:
             raise
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._process != os.getpid():
-            _left_behind.append(self._connection)
-            self._connection = None
+        self._leave_behind()
         if self._connection is not None and self._file != (now := _identity(self.path)):
             self._connection.close()  # the next transaction opens what is there then
             self._connection = None
@@ -174,6 +173,12 @@ class Database:
                 raise
             self._connection, self._process, self._file = connection, os.getpid(), _identity(self.path)
         return self._connection
+
+    def _leave_behind(self) -> None:
+        """In a forked child, do without the connection of the parent, and never close it."""
+        if self._connection is not None and self._process != os.getpid():
+            _left_behind.append(self._connection)
+            self._connection = None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
