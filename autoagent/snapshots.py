@@ -267,7 +267,7 @@ class Snapshots:
                     file.write(zlib.compress(content, 1))
                 os.replace(temporary, target)
             except BaseException:
-                os.unlink(temporary)
+                Path(temporary).unlink(missing_ok=True)  # Ctrl-C may strike when it has its place already
                 raise
         except OSError as error:
             raise StoreError(f"no snapshot can be kept in {self.root}: {error.strerror}") from None
@@ -349,8 +349,10 @@ def _below(folder: str, prefix: str, left_out: set[Identity]) -> Iterator[tuple[
     for child in children:
         try:
             status = child.stat(follow_symlinks=False)
-        except OSError:  # it went away
+        except FileNotFoundError:  # it went away
             continue
+        except OSError:
+            raise TooLarge(child.path) from None
         name = prefix + child.name
         if stat.S_ISDIR(status.st_mode):
             if belongs_to_program(child.name) or (status.st_dev, status.st_ino) in left_out:

@@ -213,3 +213,31 @@ def test_a_list_of_files_from_elsewhere_cannot_lead_out(
     with pytest.raises(StoreError, match=word):
         snapshots.restore(snapshot, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def test_ctrl_c_is_ctrl_c_also_right_after_a_file_is_in_its_place(
+    workspace: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def struck(source: str, target: Path) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", struck)
+    with pytest.raises(KeyboardInterrupt):
+        snapshots.take(workspace)
+
+
+def test_a_workspace_with_a_path_too_long_to_look_at_is_not_kept(
+    workspace: Path, snapshots: Snapshots
+) -> None:
+    place = os.open(workspace, os.O_RDONLY)
+    for _ in range((4_000 - len(str(workspace))) // 200):
+        os.mkdir("d" * 199, dir_fd=place)
+        place, above = os.open("d" * 199, os.O_RDONLY, dir_fd=place), place
+        os.close(above)
+    assert snapshots.take(workspace) is not None
+    os.close(os.open("f" * 250, os.O_CREAT | os.O_WRONLY, dir_fd=place))
+    os.close(place)
+    assert snapshots.take(workspace) is None

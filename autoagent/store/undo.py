@@ -115,7 +115,7 @@ class Reversal:
             os.chmod(temporary, entry.mode & 0o777)
             os.replace(temporary, place)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)
             raise
 
 
