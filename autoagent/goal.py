@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
+import selectors
 import signal
 import subprocess
 import time
@@ -143,18 +143,20 @@ def _finish(process: subprocess.Popen[bytes], timeout: float) -> str | None:
     deadline = time.monotonic() + timeout
     tail, more = b"", True
     try:
-        while process.poll() is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            if not more:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(left)
-            elif select.select([process.stdout], [], [], min(left, 0.05))[0]:
-                chunk = os.read(process.stdout.fileno(), 65536)
-                tail, more = (tail + chunk)[-_KEPT:], bool(chunk)
-        if more and select.select([process.stdout], [], [], 0)[0]:
-            tail = (tail + os.read(process.stdout.fileno(), 2**20))[-_KEPT:]  # a full pipe
+        with selectors.DefaultSelector() as ready:
+            ready.register(process.stdout, selectors.EVENT_READ)
+            while process.poll() is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                if not more:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(left)
+                elif ready.select(min(left, 0.05)):
+                    chunk = os.read(process.stdout.fileno(), 65536)
+                    tail, more = (tail + chunk)[-_KEPT:], bool(chunk)
+            if more and ready.select(0):
+                tail = (tail + os.read(process.stdout.fileno(), 2**20))[-_KEPT:]  # a full pipe
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -137,6 +140,16 @@ def test_a_command_that_hangs_is_ended_with_its_children(workspace: Workspace) -
 
 def test_a_command_reads_nothing_and_may_print_anything(workspace: Workspace) -> None:
     assert run("cat; head -c 300000 /dev/zero; printf '\\377'", workspace).status == "verified"
+
+
+def test_a_command_runs_however_many_files_are_open(workspace: Workspace) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, before[1]), before[1]))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        for _ in range(1_100):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert verify(Goal("g", command("echo yes")), workspace, "").status == "verified"
 
 
 def test_an_answer_no_program_can_be_handed_is_refuted_not_lost(workspace: Workspace) -> None:
