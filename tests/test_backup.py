@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -264,6 +265,16 @@ def test_an_archive_that_is_cut_or_changed_is_refused(
         restore(tmp_path / "other", archive)
     assert "\n" not in str(problem.value)
     assert not (tmp_path / "other" / "runs.db").exists()
+
+
+def test_an_archive_whose_checksum_is_wrong_is_to_blame_and_not_the_disk(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    backup(home, archive)
+    content = gzip.decompress(archive.read_bytes())
+    half = gzip.compress(content[: len(content) // 2])
+    archive.write_bytes(half[:-8] + bytes(8))  # the end: checksum and length
+    with pytest.raises(UsageError, match="no whole backup"):
+        restore(tmp_path / "other", archive)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def restore(home: Path, path: Path, *, force: bool = False) -> Restored:
             try:
                 made, files = _unpacked(tar, staged, path)
                 aside = _swapped(home, staged, bool(there))
+            except gzip.BadGzipFile:  # an OSError, too, but the archive's: _opened says so
+                raise
             except OSError as error:
                 raise StoreError(f"{home} cannot be written: {disk.reason(error)}") from None
             finally:
@@ -97,11 +99,11 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(path, mode="r:*") as tar:
             yield tar
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {disk.reason(error)}") from None
-    except _ReadError as error:
+    except _ReadError as error:  # before OSError, which BadGzipFile is
         why = str(error).partition("\n")[0].rstrip(": ")
         raise UsageError(f"{path} is no whole backup of autoagent ({why})") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {disk.reason(error)}") from None
 
 
 @contextmanager
