@@ -79,8 +79,10 @@ class Conversation:
 
     def append(self, message: Message) -> None:
         """Add a message that is on record already, such as an observation."""
+        before = self.session.used
         self.session.append(message)
-        self._unread += self.count(message.content) + _MESSAGE
+        if self.session.used == before:  # it does not count what it has not read, as a remote session does
+            self._unread += self.count(message.content) + _MESSAGE
 
     def go_on_with(self, model: Model, session: Session) -> None:
         """Another model takes over; its session holds all that was said."""

@@ -38,7 +38,7 @@ Expect = Text | Json | Calls
 class Session(Protocol):
     """An append-only conversation with one model."""
 
-    used: int  # tokens of the window in use
+    used: int  # tokens of the window in use; what was appended since the latest reply may not count yet
 
     def append(self, message: Message) -> None:
         """Add a message from the system, the user or a tool; replies add themselves."""

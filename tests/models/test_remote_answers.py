@@ -14,13 +14,30 @@ from typing import Any
 import pytest
 
 from autoagent import Agent
+from autoagent.config import Conduct, Limits, Sampling
+from autoagent.conversation import Conversation
 from autoagent.errors import ContextFull, ModelError
 from autoagent.models.protocol import Calls, Json, Text
 from autoagent.models.remote import RemoteModel
 from autoagent.plan import SCHEMA
-from autoagent.trajectory import Message
+from autoagent.prompts import Prompts
+from autoagent.trajectory import Message, NoRecord
 
-from .talk import ADD, ADDED, ONE_PLUS_TWO, Act, Server, ask, called, delta, refused, said, stream, talking
+from .talk import (
+    ADD,
+    ADDED,
+    ONE_PLUS_TWO,
+    OPENING,
+    Act,
+    Server,
+    ask,
+    called,
+    delta,
+    refused,
+    said,
+    stream,
+    talking,
+)
 
 
 @pytest.fixture
@@ -267,6 +284,16 @@ def test_the_only_model_needs_no_name(server: Server) -> None:
     server.facts["/v1/models"]["data"].append({"id": "n"})
     with pytest.raises(ModelError, match="it has m, n"):
         RemoteModel.load("", server.url)
+
+
+def test_what_was_appended_counts_once_for_the_window(server: Server) -> None:
+    model = server.model()
+    session = model.open(OPENING, [ADD])
+    given = (NoRecord(), Prompts(), Limits(), Sampling(), Conduct())
+    talk = Conversation(session, *given, OPENING, model.window, model.count)
+    before, text = talk.used, "seven " * 700
+    talk.append(Message(role="tool", name="add", content=text))
+    assert talk.used - before == pytest.approx(model.count(text), rel=0.1)
 
 
 # --- the page --------------------------------------------------------------------------------------------
