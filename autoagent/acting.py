@@ -85,9 +85,8 @@ class Actor:
                 self.guard.model_says(call.arguments)
                 content, ok = (yield from self._run(index, tool, arguments)), True
         except TimeUp:
-            self.deadline.at = (
-                -math.inf
-            )  # also where the alarm was that of the run that delegated to this one
+            # Over for good, also where the alarm was that of the run that delegated to this one.
+            self.deadline.at = -math.inf
             content, ok, detail = "the run's time was up while this ran", False, "cut off"
         except Denied as refusal:
             content, ok, detail = str(refusal), False, "denied"

@@ -153,10 +153,7 @@ class Episode:
             return verify(self.goal, self.workspace, meant)
         except UsageError as problem:
             return Verdict(reason=str(problem))
-        except (
-            Exception,
-            SystemExit,
-        ) as problem:  # a check is the user's code: its fault must not lose the run
+        except (Exception, SystemExit) as problem:  # the user's code: its fault must not lose the run
             return Verdict(reason=f"the check itself failed: {type(problem).__name__}: {problem}")
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from autoagent.models.parsing import CALL
 from autoagent.trajectory import Reply, Step
 
-_Turn = tuple[
-    tuple[str, str, str, bool], ...
-]  # of each call: tool, arguments, observation, whether it worked
+# Of each call: tool, arguments, observation, whether it worked.
+_Turn = tuple[tuple[str, str, str, bool], ...]
 
 
 def sign_of_circling(steps: Sequence[Step], *, patience: int = 3) -> str:

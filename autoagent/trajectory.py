@@ -234,9 +234,7 @@ class Record(Protocol):
     def observed(self, index: int, number: int, observation: Observation) -> None: ...  # after each action
     def said(self, message: Message) -> None: ...  # appended by us after a reply: a nudge, feedback
     def planned(self, plan: Sequence[str]) -> None: ...
-    def compacted(
-        self, messages: Sequence[Message]
-    ) -> None: ...  # the conversation is now these, and no more
+    def compacted(self, messages: Sequence[Message]) -> None: ...  # the whole conversation from now on
     def stepped(self, step: Step) -> None: ...
 
 

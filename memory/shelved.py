@@ -81,10 +81,8 @@ class ShelvedMemory(ABC):
                     for n, id in enumerate(new)
                 ]
             )
-            stale = [
-                id for id in had if id not in wanted
-            ]  # last: an interruption leaves too much, not too little
-            self._let_go(stale)
+            stale = [id for id in had if id not in wanted]
+            self._let_go(stale)  # last: an interruption leaves too much, not too little
         return len(new), len(stale)
 
     def recall(self, query: str, k: int = 3, kind: str = "") -> list[Recalled]:

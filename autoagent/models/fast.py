@@ -41,9 +41,8 @@ class FastQwen3:
         cos, sin = model.model.rotary_emb(self._embedding[:1], places)  # (1, window, head)
         half = self.head // 2
         self._cos = cos[0, :, None].detach()  # (window, 1, head)
-        self._sin = torch.cat([-sin[0, :, :half], sin[0, :, half:]], -1)[
-            :, None
-        ].detach()  # sign of the rotation
+        turned = torch.cat([-sin[0, :, :half], sin[0, :, half:]], -1)  # with the sign of the rotation
+        self._sin = turned[:, None].detach()  # (window, 1, head)
 
     @staticmethod
     def fits(model: Any) -> bool:

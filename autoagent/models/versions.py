@@ -383,9 +383,7 @@ class Versions:
         folder = expanded(name)
         if not folder.exists() and (full := self.full(name)) != name:
             return self.path(full)
-        if (
-            not folder.exists() and "/" not in name
-        ):  # a hub id is owner/name; nothing else goes to the network
+        if not folder.exists() and "/" not in name:  # no hub id: nothing else goes to the network
             meant = self._meant(name) or ": name a version, a folder, or a hub id like owner/name"
             raise ModelError(f"there is no model {name}{meant}")
         return folder if folder.exists() else name

@@ -36,10 +36,7 @@ _PATH_BENEATH = 1  # a kind of rule
 _DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SUBREAPER = 1, 38, 36  # of prctl
 _DROP_BOUND, _SECURE_BITS, _AMBIENT = 24, 28, 47
 _LOCKED_ROOT, _CLEAR_ALL = 0b101111, 4
-_MODE_FILTER, _LISTENER = (
-    1,
-    8,
-)  # of the call seccomp: install a filter, give a file to hear its questions from
+_MODE_FILTER, _LISTENER = 1, 8  # of the call seccomp: install a filter, give a file to hear its questions
 _HEAR, _ANSWER = 0xC0502100, 0xC0182101  # of ioctl on that file
 _QUESTION = "QIIiIQ6Q"  # id, process, flags, number, architecture, where, arguments
 _HERE, _NO_FOLLOW = -100, 0x100  # AT_FDCWD and flags of calls with a path

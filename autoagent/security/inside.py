@@ -11,14 +11,9 @@ from autoagent.home import FOLDER as HOME
 from autoagent.workspace import Workspace
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-SETTINGS = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "mime.types",
-)  # of /etc
+SETTINGS = (  # of /etc
+    "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types",
+)  # fmt: skip
 KEPT = frozenset({".git", ".venv", "node_modules"})  # other programs run what is in them: read-only
 _MOST_FOLDERS = 20_000  # of a workspace, looked through for such folders; what lies beyond is not protected
 

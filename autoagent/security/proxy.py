@@ -106,7 +106,6 @@ class Proxy:
 
     def start(self, work: Callable[..., None], *given: object) -> threading.Thread:
         """Do something in a thread that this proxy waits for at its end. Raises OSError: it cannot begin."""
-
         thread = threading.Thread(target=work, args=given, name="sandbox proxy", daemon=True)
         with self._lock:  # a thread that is known has begun, or could not be waited for
             try:

@@ -6,14 +6,16 @@ workspace is asked about unless every value that says where it goes, or how much
 (``values``), or is the id of a thing whose name the user said. In any run, the same is what lets a call use
 the network unasked. No observation makes a value the user's, be the run tainted or not: what the model wrote
 into a call comes back in files, outputs and errors, and what stands in a file is not where the user wants
-things to go. That is the published "rule of two" (Meta,
-2025: untrusted input, private data, outward effects: not all three without a person) with provenance of
-arguments as in CaMeL (arXiv:2503.18813), judged by values instead of by tracking them through a program.
+things to go.
+
+That is the published "rule of two" (Meta, 2025: untrusted input, private data, outward effects: not all three
+without a person) with provenance of arguments as in CaMeL (arXiv:2503.18813), judged by values instead of by
+tracking them through a program.
 
 What is not covered: what the text of a message says, beyond its links; what is written into the workspace,
 and does not taint the next run; a user's request that names the wrong place; a tool that makes ids and names
-out of a text the model gives it in another writing; programs in the sandbox
-while no hosts are named for them, as these have no network. A tool that lies about its effects is believed.
+out of a text the model gives it in another writing; programs in the sandbox while no hosts are named for
+them, as these have no network. A tool that lies about its effects is believed.
 """
 
 from __future__ import annotations

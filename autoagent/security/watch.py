@@ -213,7 +213,6 @@ def threads_of_user() -> int:
 
     if os.geteuid() == 0:
         return 0
-
     found = (each.info for each in psutil.process_iter(["uids", "num_threads", "status"]))
     alive = (each for each in found if each["uids"] and each["status"] != psutil.STATUS_ZOMBIE)
     return sum(each["num_threads"] or 0 for each in alive if each["uids"].real == os.getuid())

@@ -162,9 +162,7 @@ def _contexts(steps: Sequence[Step]) -> dict[int, tuple[int, ...]]:
 
 
 def _timestamp(at: float) -> str:
-    moment = (
-        at if 0 <= at <= LATEST else 0.0
-    )  # steps of a run from elsewhere may claim to have taken anything
+    moment = at if 0 <= at <= LATEST else 0.0  # steps of a run from elsewhere may claim any length
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds")
 
 

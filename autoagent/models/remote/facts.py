@@ -58,12 +58,8 @@ def find_out(server: Server, name: str) -> Facts:
 
 def count_tokens(server: Server, name: str, text: str) -> int | None:
     """Tokens in ``text`` by the server's own tokenizer; None where it lends none."""
-    both = {
-        "model": name,
-        "prompt": text,
-        "content": text,
-        "add_special_tokens": False,
-    }  # vLLM's, llama.cpp's
+    # vLLM reads "prompt", llama.cpp "content".
+    both = {"model": name, "prompt": text, "content": text, "add_special_tokens": False}
     found = _dict(server, f"{server.root}/tokenize", both)
     count = _first(found, ("count",))
     tokens = found.get("tokens")

@@ -71,9 +71,7 @@ def _shape_options(expect: Expect, tools: Sequence[ToolSchema]) -> list[Option]:
         schema = {"name": "reply", "schema": expect.schema}
         forms = ({"type": "json_schema", "json_schema": schema}, {"type": "json_object"})
         options.append(Option("format", tuple({"response_format": form} for form in forms)))
-    if (
-        tools
-    ):  # the model should know them while it plans; and a prompt that stays the same is kept by servers
+    if tools:  # known while the model plans; and servers keep a prompt that stays the same
         options.append(Option("tools shown", ({"tools": list(tools), "tool_choice": "none"},)))
     return options
 

@@ -15,9 +15,7 @@ from autoagent.errors import ContextFull, ModelError, ServerError
 if TYPE_CHECKING:
     import openai
 
-RETRIES = (
-    3  # after the first try; the client waits 0.5, 1, 2 s between them, or as Retry-After says (≤ 120 s)
-)
+RETRIES = 3  # after the first try; the client waits 0.5, 1, 2 s before each, or as Retry-After says (≤ 120 s)
 HEARTBEAT = 0.5  # seconds after which a waiting stream gives its caller a chance to stop
 _CONNECT = 5.0  # seconds
 _OPENED = object()  # the server took the request and answers
