@@ -12,6 +12,8 @@ import pytest
 from autoagent.errors import UsageError
 from autoagent.store import RunRecord, Store
 from autoagent.store.conversation import before
+from autoagent.store.locks import RunLock, at_work
+from autoagent.store.upkeep import remove
 from autoagent.trajectory import Ending, Message, Observation, Permission, Reply, Step, ToolCall, Verdict
 
 LOOK = ToolCall(name="list_files")
@@ -257,3 +259,21 @@ def test_looking_at_a_run_does_not_keep_others_from_it(store: Store) -> None:
     for _ in range(20):
         assert store.find("last").state == "unfinished"
         store.reopen("last").close()
+
+
+def test_a_run_that_is_removed_while_it_is_taken_up_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(store)
+    run.ended("interrupted", None, 1.0)
+    acquire = RunLock.acquire
+
+    def late(lock: RunLock) -> bool:
+        monkeypatch.setattr(RunLock, "acquire", acquire)
+        remove(Store(store.home), [run.run_id])
+        return acquire(lock)
+
+    monkeypatch.setattr(RunLock, "acquire", late)
+    with pytest.raises(UsageError, match="was removed meanwhile"):
+        store.reopen(run.run_id)
+    assert at_work(store.home) == []

@@ -145,7 +145,10 @@ class Store:
 
     def _reopened(self, run_id: str, lock: RunLock) -> RunRecord:
         with self.database.writing() as write:
-            (row,) = write.rows("SELECT ending, workspace FROM runs WHERE id = ?", (run_id,))
+            found = write.rows("SELECT ending, workspace FROM runs WHERE id = ?", (run_id,))
+            if not found:
+                raise UsageError(f"run {run_id} was removed meanwhile: there is nothing to resume in it")
+            row = found[0]
             place = rows.text(row["workspace"])
             workspace = Path(place)
             if row["ending"] is not None and row["ending"] not in RESUMABLE:

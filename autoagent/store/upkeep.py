@@ -71,10 +71,10 @@ def remove(store: Store, run_ids: Sequence[str]) -> Removed:
         StoreError: the record cannot be written.
     """
     gone = with_children(store, run_ids)
-    for run in gone:
-        if RunLock(store.home, run).taken:
-            raise UsageError(f"run {run} is being worked on: wait until it ends, or end it")
-    with store.database.writing() as write:
+    with store.database.writing() as write:  # whoever takes one up waits for it, and finds it gone
+        for run in gone:
+            if RunLock(store.home, run).taken:
+                raise UsageError(f"run {run} is being worked on: wait until it ends, or end it")
         for run in gone:
             write.run("UPDATE runs SET parent = NULL WHERE parent = ?", (run,))
         for run in gone:
