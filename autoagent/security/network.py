@@ -32,7 +32,8 @@ class Network(httpcore.NetworkBackend):
 
         Raises:
             ToolError: the host has no address that may be reached.
-            httpcore.ConnectError: none of them answers.
+            httpcore.ConnectError, httpcore.ConnectTimeout: none of them answers.
+            httpcore.ReadTimeout: the time of the whole request is up.
         """
         problem: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses(host.strip("[]"), port, self.hosts):
@@ -42,7 +43,7 @@ class Network(httpcore.NetworkBackend):
                     address, port, seconds, local_address, socket_options
                 )
                 return _Timed(stream, self.deadline)
-            except httpcore.ConnectError as error:
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
         raise problem
 

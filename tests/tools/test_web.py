@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from autoagent.errors import ToolError
+from autoagent.security import hosts
 from autoagent.tools import Context, builtin_tools, web
 from autoagent.workspace import Workspace
 
@@ -164,6 +166,20 @@ def test_a_server_that_drips_is_given_up(get: Get, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ToolError, match="does not answer in time"):
         get("/drip")
     assert time.monotonic() - began < 5
+
+
+def test_an_address_that_keeps_silent_leaves_time_for_the_next(
+    get: Get, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(site.partition(":")[2])
+    monkeypatch.setattr(web, "_QUIET", 0.3)
+    monkeypatch.setattr(hosts, "_looked_up", lambda host, port: ["127.0.0.2", "127.0.0.1"])
+    with socket.create_server(("127.0.0.2", port), backlog=0) as silent, contextlib.ExitStack() as stack:
+        for _ in range(3):  # it takes one, and lets the others wait for ever
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        assert get(f"http://two.test:{port}/text", hosts=("two.test:*", "127.0.0.0/8")) == "café"
 
 
 def test_nothing_of_ours_is_told_to_the_host(get: Get, site: str) -> None:
