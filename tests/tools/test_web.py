@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -168,6 +169,7 @@ def test_a_server_that_drips_is_given_up(get: Get, monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second address of its own")
 def test_an_address_that_keeps_silent_leaves_time_for_the_next(
     get: Get, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
