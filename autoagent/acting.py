@@ -99,13 +99,10 @@ class Actor:
         content = self._hidden(content)
         origin = self._taken_in(call, content, origin, ok=ok)
         outside = origin.outside if origin is not None and self._marks else ""
-        around = len(self.prompts.render("observation", ok=ok, content=""))
-        around += len(self._spotlighted("", outside)) if outside else 0
-        shown, cut, kept = self._shortened(content, f"{index}-{number + 1}.txt", around)
-        shown = self._spotlighted(shown, outside) if outside else shown
+        shown, cut, kept = self._as_shown(content, f"{index}-{number + 1}.txt", ok=ok, outside=outside)
         return Observation(
             call=call,
-            content=self.prompts.render("observation", ok=ok, content=shown),
+            content=shown,
             ok=ok,
             seconds=time.monotonic() - began,
             mutated=mutated or self.child_changed,
@@ -328,6 +325,17 @@ class Actor:
         if not names or not self.guard.leaves(action):
             return ""
         return f"{action.tool} would be given the secret {names[0]}"
+
+    def _as_shown(self, content: str, name: str, *, ok: bool, outside: str) -> tuple[str, str, str]:
+        """The observation as the model reads it, how much was cut, and where all of it is kept as ``name``.
+
+        ``outside``: where it is from, when that is to be marked.
+        """
+        around = len(self.prompts.render("observation", ok=ok, content=""))
+        around += len(self._spotlighted("", outside)) if outside else 0
+        shown, cut, kept = self._shortened(content, name, around)
+        shown = self._spotlighted(shown, outside) if outside else shown
+        return self.prompts.render("observation", ok=ok, content=shown), cut, kept
 
     def _shortened(self, text: str, name: str, around: int) -> tuple[str, str, str]:
         """Head and tail of a text that is too long, how much was cut, and where all of it is.
