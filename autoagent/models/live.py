@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from autoagent.errors import ModelError, StoreError
+from autoagent.errors import StoreError, UsageError
 from autoagent.models.load import load_model
 from autoagent.models.protocol import Model
 from autoagent.models.versions import Versions
@@ -91,7 +91,7 @@ class Current:
                     self._refused = "" if wanted == self._name else wanted
                     return ()
                 self._model, self._name, self._refused = self._load(wanted), wanted, ""
-            except (ModelError, StoreError) as problem:
+            except (UsageError, StoreError) as problem:  # UsageError: also of its prompts
                 told, self._refused = self._refused == wanted, wanted
                 why = f"{self._name} stays at work, for the model in use cannot be had: {problem}"
                 return () if told else (why,)

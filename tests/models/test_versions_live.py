@@ -10,7 +10,7 @@ import pytest
 
 from autoagent import Agent, events
 from autoagent.cli import Exit, Parts, main
-from autoagent.errors import ModelError
+from autoagent.errors import ModelError, UsageError
 from autoagent.models.live import Current
 from autoagent.models.scripted import ScriptedModel
 from autoagent.models.versions import Versions
@@ -41,12 +41,12 @@ class Loader:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.broken = ""
+        self.broken, self.problem = "", UsageError
 
     def __call__(self, name: str, home: Path | None = None) -> ScriptedModel:
         self.asked.append(name)
         if name == self.broken:
-            raise ModelError(f"{name} is damaged")
+            raise self.problem(f"{name} is damaged")
         script = [ToolCall(name="finish", arguments={"answer": name})] * 9
         return ScriptedModel(lambda messages, expect: _line(expect, script), version=f"hash of {name}")
 
@@ -85,13 +85,14 @@ def test_an_agent_takes_the_promoted_version_with_its_next_run(
     assert load.asked == ["embedded", name, "embedded"]
 
 
+@pytest.mark.parametrize("problem", [ModelError, UsageError])  # the latter: its prompts, its habits
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one_at_work_and_is_told_once(
-    versions: Versions, made: Callable[[], str], tmp_path: Path
+    versions: Versions, made: Callable[[], str], tmp_path: Path, problem: type[UsageError]
 ) -> None:
     load, name, good = Loader(), made(), made()
     agent = agent_with(Current(versions.folder.parent, load), versions, tmp_path)
     agent.run("say it")
-    load.broken = name
+    load.broken, load.problem = name, problem
     versions.use(name)
     (line,) = notes(agent)
     assert line == f"embedded stays at work, for the model in use cannot be had: {name} is damaged"
