@@ -229,7 +229,6 @@ class Trajectory(Data):
 class Record(Protocol):
     """Where the loop writes, before anything else can go wrong. The store implements it; tests need not."""
 
-    def opened(self, messages: Sequence[Message], tools: Sequence[str]) -> None: ...  # before the first call
     def replied(self, index: int, reply: Reply, kind: StepKind = "act") -> None: ...  # before its actions run
     def observed(self, index: int, number: int, observation: Observation) -> None: ...  # after each action
     def said(self, message: Message) -> None: ...  # appended by us after a reply: a nudge, feedback
@@ -241,7 +240,6 @@ class Record(Protocol):
 class NoRecord:
     """A record that keeps nothing."""
 
-    def opened(self, messages: Sequence[Message], tools: Sequence[str]) -> None: ...
     def replied(self, index: int, reply: Reply, kind: StepKind = "act") -> None: ...
     def observed(self, index: int, number: int, observation: Observation) -> None: ...
     def said(self, message: Message) -> None: ...
