@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -220,7 +221,7 @@ class AgentOptions:
         if config.program_hosts and sandbox.blocked:
             text = f"autoagent: warning: {sandbox.blocked}"
             console.err().print(console.clean(text), style="yellow", soft_wrap=True)
-        missing = not expanded(self.workspace).exists()  # mistyped, perhaps
+        missing = not os.path.exists(expanded(self.workspace))  # mistyped, perhaps; False of any odd name
         agent = Agent(
             tools=all_tools(parts, config),
             model=parts.followed(config),
