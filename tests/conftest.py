@@ -40,10 +40,13 @@ sys.addaudithook(_stay_offline)
 
 @pytest.fixture(autouse=True)
 def _throw_away_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point HOME elsewhere and clear ``AUTOAGENT_*``, so that nobody's own configuration changes a result."""
+    """Point HOME elsewhere and clear ``AUTOAGENT_*``, so that nobody's own configuration changes a result.
+
+    Nor does the width of a terminal, which pytest-xdist puts into the environment.
+    """
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for name in list(os.environ):
-        if name.startswith(("AUTOAGENT_", "XDG_")):
+        if name.startswith(("AUTOAGENT_", "XDG_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     return home
