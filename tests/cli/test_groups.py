@@ -102,7 +102,7 @@ def test_a_tool_is_called_by_hand(cli: Cli, workspace: Path) -> None:
         (("read_file", '{"file": "mine.py"}'), Exit.USAGE, "path"),
         (("read_file", "mine.py"), Exit.USAGE, "not JSON"),
         (("read_file", '["mine.py"]'), Exit.USAGE, "JSON object"),
-        (("reed_file", "{}"), Exit.USAGE, "no tool reed_file"),
+        (("reed_file", "{}"), Exit.USAGE, "did you mean read_file"),
         (("finetune", "{}"), Exit.DENIED, "--yes"),
     ],
 )
