@@ -83,7 +83,7 @@ def observations(run: Any) -> list[Observation]:
 
 
 def test_a_secret_is_not_told_not_recorded_and_still_of_use(stage: Stage) -> None:
-    goal = f"Log in with the token; it is {VALUE}"
+    goal = f"Show a variable of the environment, then log in with the token; it is {VALUE}"
     use = call("log_in", token="[secret: ACME_TOKEN]")
     run = stage.play([["go"], call("show_env", name="ACME_TOKEN"), use, FINISH], goal, tools=TOOLS)
     assert GIVEN == [VALUE]
@@ -92,7 +92,7 @@ def test_a_secret_is_not_told_not_recorded_and_still_of_use(stage: Stage) -> Non
     shown = [each.content for each in observations(run)]
     assert shown[0] == '{"name": "ACME_TOKEN", "value": "[secret: ACME_TOKEN]"}'
     assert shown[1] == "logged in with [secret: ACME_TOKEN]"
-    assert run.trajectory.goal == "Log in with the token; it is [secret: ACME_TOKEN]"
+    assert run.trajectory.goal == goal.replace(VALUE, "[secret: ACME_TOKEN]")
     assert not any(spelled(event.model_dump_json()) for event in stage.seen)
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,10 +175,17 @@ def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(stor
     record = begin(store)
     other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threading.Timer(0.5, other.execute, ("ROLLBACK",)).start()
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        other.execute("ROLLBACK")
+
+    after = threading.Timer(0.3, interrupt)
     with pytest.raises(KeyboardInterrupt):  # the wait for the other goes on, and is over when it is raised
+        after.start()
         record.planned(["count"])
+    after.join()
     record.ended("interrupted", None, 1.0)
     other.close()
     assert store.find(record.run_id).ending == "interrupted"
