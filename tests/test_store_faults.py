@@ -181,10 +181,13 @@ def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(stor
         time.sleep(0.3)
         other.execute("ROLLBACK")
 
-    after = threading.Timer(0.3, interrupt)
-    with pytest.raises(KeyboardInterrupt):  # the wait for the other goes on, and is over when it is raised
+    def write() -> None:
         after.start()
         record.planned(["count"])
+
+    after = threading.Timer(0.3, interrupt)
+    with pytest.raises(KeyboardInterrupt):  # the wait for the other goes on, and is over when it is raised
+        write()
     after.join()
     record.ended("interrupted", None, 1.0)
     other.close()
