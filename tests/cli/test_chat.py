@@ -162,6 +162,7 @@ def terminal(home: Path, workspace: Path) -> Iterator[Begin]:
         )
         running.delaybeforesend = None
         running.ptyproc.delayafterclose = running.delayafterclose = 0.05
+        running.ptyproc.delayafterterminate = running.delayafterterminate = 1.0  # busy machines take long
         started.append(Terminal(running, columns, rows))
         return started[-1]
 
