@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +39,20 @@ def _stay_offline(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_offline)
+
+
+class _OneDay(datetime.date):
+    @classmethod
+    def today(cls) -> _OneDay:
+        return cls(2026, 11, 22)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_day_every_day() -> Iterator[None]:
+    """Prompts tell the date, and what a random model makes of them must not change at midnight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autoagent.conversation.datetime", SimpleNamespace(date=_OneDay))
+        yield
 
 
 @pytest.fixture(autouse=True)
