@@ -38,8 +38,7 @@ def fit(goal: str, tool: str) -> float:
 
     The dot product of two texts, each the sum of its words' vectors by the square root of their number.
     """
-    wanted, told = _vector(roots(goal)), _vector(roots(tool, kinds=False))
-    return math.fsum(map(operator.mul, wanted, told))
+    return math.fsum(map(operator.mul, _vector(goal), _vector(tool, kinds=False)))
 
 
 class _Table(NamedTuple):
@@ -48,9 +47,10 @@ class _Table(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def _vector(words: tuple[str, ...]) -> tuple[float, ...]:
+def _vector(text: str, *, kinds: bool = True) -> tuple[float, ...]:
     table = _table()
-    known = [array("b", base64.b64decode(table.words[each])) for each in words if each in table.words]
+    words = [table.words[each] for each in roots(text, kinds=kinds) if each in table.words]
+    known = [array("b", base64.b64decode(each)) for each in words]
     scale = table.unit / math.sqrt(len(known) or 1)
     return tuple(scale * sum(values) for values in zip(*known, strict=True))
 

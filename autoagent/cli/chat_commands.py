@@ -15,9 +15,9 @@ from rich.text import Text
 from autoagent.cli import complete, console
 from autoagent.cli.chat_talk import Talk
 from autoagent.cli.run import check_of, checks_before
-from autoagent.cli.screen import short_version
 from autoagent.cli.tools import tool_named
 from autoagent.errors import UsageError
+from autoagent.models.fingerprint import short_version
 from autoagent.store.undo import Reversal, plan_undo
 from autoagent.tools import Tool, Toolbox, builtin_tools
 from autoagent.tools.execute import reaching

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from autoagent import events
 from autoagent.cli.console import clean, cut
-from autoagent.cli.screen import short_version
 from autoagent.config import Limits
 from autoagent.events import Event
+from autoagent.models.fingerprint import short_version
 
 _LONGEST_MODEL = 24  # characters
 _YOLO = "yes to all"

@@ -17,6 +17,7 @@ from autoagent.cli.eval_progress import shown
 from autoagent.cli.eval_suites import chosen, leave_only, limited
 from autoagent.cli.eval_suites import find_suite as find_suite
 from autoagent.cli.exits import Exit
+from autoagent.cli.model_names import behind
 from autoagent.cli.names import named
 from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import Parts, parts_of
@@ -194,7 +195,8 @@ def _measure(
 
     for name in models:
         home = parts.home if options.keep else None
-        run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits, name=_full(parts, name))
+        called = behind(parts.home, name) if parts.load is None else name
+        run = SuiteRun(tasks, seeds=options.seeds, home=home, limits=parts.limits, name=called)
         leave_only(run, options.task)
         jobs = min(options.jobs or _jobs_for(parts, name, len(run.jobs)), len(run.jobs))
         if jobs == 1 or parts.load is not None or _is_remote(name):
@@ -207,13 +209,6 @@ def _measure(
         runs.append(run)
         with shown(name, len(run.jobs)) as progress:
             run.go(model, jobs=jobs, on_result=progress.tell)
-
-
-def _full(parts: Parts, name: str) -> str:
-    """What a report calls a model: ``current`` is another one later."""
-    from autoagent.models.versions import Versions
-
-    return (Versions(parts.home).pointer() or name) if name == "current" and parts.load is None else name
 
 
 def _jobs_for(parts: Parts, name: str, runs: int) -> int:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from autoagent.cli.screen import short_version
 from autoagent.errors import AutoagentError
+from autoagent.models.fingerprint import fingerprint, short_version
+
+
+def behind(home: Path, name: str) -> str:
+    """What ``current`` points to, if anything: it is another one later. Other names stay as they are."""
+    from autoagent.models.versions import Versions
+
+    return (Versions(home).pointer() or name) if name == "current" else name
 
 
 class ModelNames:
@@ -21,10 +28,10 @@ class ModelNames:
 
     def __call__(self, version: str) -> str:
         """The name, and of the embedded model the hash: it is another one in the next release."""
-        if not self._names or version not in self._names:
+        if version not in self._names:
             with suppress(AutoagentError, OSError):
-                self._names = self._found()
-        name, short = self._names.get(version, ""), short_version(version)
+                self._names |= self._found()
+        name, short = self._names.setdefault(version, ""), short_version(version)  # asked once, found or not
         return f"{name} ({short})" if name.isalpha() else name or short
 
     def short(self, version: str) -> str:
@@ -32,7 +39,6 @@ class ModelNames:
         return self(version).partition(" (")[0]
 
     def _found(self) -> dict[str, str]:
-        from autoagent.models.fingerprint import fingerprint
         from autoagent.models.versions import EMBEDDED, WEIGHTS, Versions
         from autoagent.prompts import prompt_hash
 

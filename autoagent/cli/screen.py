@@ -14,6 +14,7 @@ from autoagent import events
 from autoagent.cli.console import call_text, clean, cut
 from autoagent.cli.working import Foot, Working
 from autoagent.events import Event
+from autoagent.models.fingerprint import short_version
 from autoagent.plan import parsed
 from autoagent.trajectory import Counts, Ending, Observation, Step, ToolCall, Trajectory, Verdict
 
@@ -344,11 +345,6 @@ def in_words(counts: Counts) -> str:
     """Tokens by what they cost: ``640 cached · 88 read · 21 forced · 6 sampled``."""
     made = f"{counts.forced} forced · {counts.sampled} sampled"
     return f"{counts.cached} cached · {counts.prefilled} read · {made}"
-
-
-def short_version(version: str) -> str:
-    """Enough of a version's hash to tell it from others."""
-    return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
 
 
 def seconds(value: float) -> str:

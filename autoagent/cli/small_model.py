@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoagent.cli import console
+from autoagent.cli.model_names import behind
 from autoagent.cli.parts import Parts
 from autoagent.trajectory import Trajectory
 
@@ -27,8 +28,6 @@ def tell_of_larger(run: Trajectory, model: str | None, parts: Parts) -> None:
 
 
 def _is_embedded(model: str | None, parts: Parts) -> bool:
-    from autoagent.models.versions import EMBEDDED, Versions
+    from autoagent.models.versions import EMBEDDED
 
-    name = model or parts.config["model"]
-    name = Versions(parts.home).pointer() if name == "current" else name
-    return parts.load is None and name == EMBEDDED
+    return parts.load is None and behind(parts.home, model or parts.config["model"]) == EMBEDDED

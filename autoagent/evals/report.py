@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import Field
 from autoagent.errors import UsageError
 from autoagent.evals.failures import KINDS, FailureKind
 from autoagent.evals.stats import clustered_interval, mcnemar, wilson
+from autoagent.models.fingerprint import short_version
 from autoagent.trajectory import Data, Ending, Trajectory, Verdict
 
 _LEFT_OUT: Any = {"settings": True, "steps": {"__all__": {"reply": {"trace"}}}}  # of a trajectory
@@ -135,7 +135,7 @@ class Comparison(FamilyChange):
 
 def called(name: str, version: str) -> str:
     """A model for people: its name, if it has one, and enough of a hash to tell it from others."""
-    short = version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
+    short = short_version(version)
     if not name or name in short:
         return short
     return name if short[:8] in name else f"{name} ({short})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def fingerprint(folder: Path, *, prompts: str = "", fresh: bool = False) -> str:
         total.update(f"{path.name}\0{_file_hash(path, fresh=fresh)}\0".encode())
     total.update(f"prompts\0{prompts}".encode())
     return total.hexdigest()
+
+
+def short_version(version: str) -> str:
+    """Enough of a version's hash to tell it from others; what is no hash stays as it is."""
+    return version[:12] if re.fullmatch(r"[0-9a-f]{40,}", version) else version
 
 
 def shaping_files(folder: Path) -> tuple[Path, ...]:
