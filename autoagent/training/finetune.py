@@ -143,7 +143,7 @@ def finetune(
         if suite is not None:
             tuning.need_goals(suite, data.sheet)
         for line in data.sheet.remarks():
-            tuning.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
+            tuning.note(line)
         job = put(trainings, start.folder, data, How(**{name: getattr(config, name) for name in _HOW}))
         tuning.sweep(trainings, job)
         version, trained = tuning.make(job)
@@ -257,6 +257,10 @@ class _Tuning:
         tokens = round(sum(len(each.ids) for each in data.train) * share / (1 - share))
         return with_replay(data, tuple(known.replay(self.start.folder, tokens, self.config.seed)))
 
+    def note(self, line: str) -> None:
+        """Say what should be known before anything is trained."""
+        self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
+
     def need_goals(self, suite: SuiteSource, sheet: DataSheet) -> None:
         """Make sure before any training that there will be goals to measure on, and say where there are not.
 
@@ -269,13 +273,13 @@ class _Tuning:
         if (count := len(target.tasks)) < fewest(gate):
             least = f"at least {fewest(gate)} are needed"
             line = f"The suite has {count} held-out goals, too few to show that anything is better: {least}"
-            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
+            self.note(line)
         others = self._elsewhere()
         if isinstance(others, Suite):
             choose_others(others, target, trained, gate)
         elif others == "auto" and not (self.earlier and is_embedded_line(self.versions, self.start.name)):
             line = "What is forgotten will go unseen: name other goals with --elsewhere FILE.toml"
-            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
+            self.note(line)
 
     def _elsewhere(self) -> Suite | Literal["auto"] | None:
         """The other goals."""
@@ -286,7 +290,7 @@ class _Tuning:
         """Remove what earlier trainings left, and say so."""
         made = {str((version.data or {}).get("job")) for version in self.versions.list()}
         if line := sweep(trainings, made=made, keep=job.name).line():
-            self.tell(FinetuneProgress("train", 0, 0, 0.0, note=line))
+            self.note(line)
 
     def make(self, job: Job) -> tuple[Version, Trained]:
         """The version that comes of a job; where it was made before, that one."""
@@ -320,7 +324,7 @@ class _Tuning:
             if "--nnodes" in self.config.launch:
                 line = f"{self.config.launch} -m {MODULE} {job.folder} {TOGETHER}"
                 note = f"waiting for the other machines; start there: {line}"
-                self.tell(FinetuneProgress("train", 0, 0, 0.0, note=note))
+                self.note(note)
             return work_apart(job, self.tell, launch=shlex.split(self.config.launch))
         return work(job, self.tell)
 

@@ -249,10 +249,15 @@ def _work(job: Job, tell: Tell, group: Group | None) -> Trained:
     draft = job.folder / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    write_model(engine, draft, prepared)
-    shutil.rmtree(job.folder / "model", ignore_errors=True)
-    draft.rename(job.folder / "model")
-    _write(job.folder / "done.json", trained.model_dump_json())
+    try:
+        write_model(engine, draft, prepared)
+        shutil.rmtree(job.folder / "model", ignore_errors=True)
+        draft.rename(job.folder / "model")
+        _write(job.folder / "done.json", trained.model_dump_json())
+    except OSError as problem:
+        if _no_room(problem):
+            raise
+        raise StoreError(f"cannot write the trained model in {job.folder}: {problem.strerror}") from problem
     return trained
 
 

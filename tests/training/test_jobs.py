@@ -154,6 +154,12 @@ def test_a_model_that_was_not_written_whole_is_written_again(job: Job) -> None:
     assert (job.folder / "model" / "config.json").exists()
 
 
+def test_a_place_that_cannot_be_written_is_one_line(job: Job) -> None:
+    (job.folder / "model").touch()  # something else stands where the model belongs
+    with pytest.raises(StoreError, match=r"cannot write the trained model in .*: Not a directory"):
+        work(job, silent)
+
+
 def test_trainings_that_are_over_or_left_are_swept_and_no_other(job: Job, base: Path) -> None:
     trainings, now = job.folder.parent, job.folder.stat().st_mtime
     names = {"model": 1, "left": 2, "fresh": 3, "under way": 4}
