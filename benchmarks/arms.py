@@ -30,6 +30,7 @@ from autoagent.training.finetune import FinetuneConfig, finetune
 from autoagent.training.gate import GateConfig
 from autoagent.training.jobs import one_at_a_time, put
 from autoagent.training.learning import AdapterConfig, How, Learning
+from autoagent.training.measuring import Measurements
 from autoagent.training.sampling import SampleProgress, SampleReport, SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
 from autoagent.training.sft import FinetuneProgress, Trained
@@ -55,10 +56,11 @@ class Plan:
     rounds: int = 3
     share: float = 0.6  # of the minutes, for the runs of the first round
     samples: int = 8
-    temperature: float = 0.8
+    temperature: float = 1.0
     enough: int = 2
     lr: float | None = None
     epochs: int | None = None
+    batch_tokens: int | None = None
     replay: float | None = None
     weights: str = "full"
     corrections: int = 20
@@ -72,7 +74,12 @@ class Plan:
 
     def tuning(self, seed: int) -> FinetuneConfig:
         """The training and the gate of a round."""
-        given = {"epochs": self.epochs, "learning_rate": self.lr, "replay": self.replay}
+        given = {
+            "epochs": self.epochs,
+            "learning_rate": self.lr,
+            "batch_tokens": self.batch_tokens,
+            "replay": self.replay,
+        }
         gate = GateConfig(
             tasks=self.held_out, other_tasks=self.others, seed=self.gate_seed, complete=False, limits=LIMITS
         )
@@ -140,6 +147,7 @@ class Place:
     seed: int
     plan: Plan
     say: Callable[[str], None]
+    known: Measurements  # what gates found before, so that they need not measure it again
 
     @property
     def home(self) -> Path:
@@ -226,6 +234,7 @@ def improve_corrected(place: Place) -> tuple[dict[str, Any], tuple[Round, ...]]:
                 config=config.model_copy(update={"note": NOTE}),
                 earlier=earlier,
                 on_progress=lambda at: ledger.follow(0, at),
+                known=place.known,
             )
             about |= {"version": result.version, "reason": result.reason}
         ledger.lap("gate")
@@ -254,7 +263,9 @@ def _rounds(place: Place, ledger: Ledger, *, taught: bool) -> tuple[Round, ...]:
             tuning=plan.tuning(place.seed),
             jobs=plan.jobs,
         )
-        made = evolve(place.home, place.suite, config, earlier=earlier, on_progress=ledger.follow).rounds[-1]
+        known, follow = place.known, ledger.follow
+        evolved = evolve(place.home, place.suite, config, earlier=earlier, on_progress=follow, known=known)
+        made = evolved.rounds[-1]
         ledger.lap("gate")
         ledger.keep()
         place.say(f"round {made.number}: {made.reason}")

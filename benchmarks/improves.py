@@ -57,6 +57,7 @@ from autoagent.training.evolve import parts_of
 from autoagent.training.gate import GateReport, Paired, decide, trained_goals
 from autoagent.training.gate_goals import Chosen, choose, choose_others
 from autoagent.training.gate_result import paired
+from autoagent.training.measuring import Measurements
 from autoagent.training.sft import Trained
 
 CALIBRATION_SEED = 880_001  # of the other goals settings are chosen on; the gate has another
@@ -100,6 +101,7 @@ def _options() -> argparse.Namespace:
         ("enough", int, "verified runs after which a goal is left alone"),
         ("lr", float, "peak learning rate"),
         ("epochs", int, "passes"),
+        ("batch_tokens", int, "tokens of an update"),
         ("replay", float, "share of tokens from earlier training"),
         ("weights", str, "full, last:N, lora"),
         ("corrections", int, "runs that are corrected"),
@@ -137,6 +139,7 @@ class Bench:
     def __init__(self, work: Path, plan: Plan, data: Path) -> None:
         self.work, self.plan, self._data = work, plan, data
         work.mkdir(parents=True, exist_ok=True)
+        self._known = Measurements()
         self._file = work / "results.json"
         self.results: dict[str, Any] = json.loads(disk.read(self._file) or b"{}")
         self.model = _code(work, EMBEDDED)
@@ -158,7 +161,7 @@ class Bench:
             suite = inner(suite)
         folder = self.work / key
         _say(f"{name}, seed {seed}: {arm}")
-        place = Place(folder, _cut(suite, self.plan.goals), seed, self.plan, _say)
+        place = Place(folder, _cut(suite, self.plan.goals), seed, self.plan, _say, self._known)
         found = self._made(place, arm)
         self._keep(key, {"suite": name, "seed": seed, "arm": arm, **found})
         _say(f"{name}, seed {seed}: {arm} took {(time.monotonic() - began) / 60:.1f} minutes\n")

@@ -51,14 +51,14 @@ class TrainingOptions:
         int | None, Option(min=1, help="Rank of the adapters of lora and qlora. By default 16.", **TRAINING)
     ] = None
     epochs: Annotated[
-        int | None, Option(min=1, help="Passes over the examples. By default 6.", **TRAINING)
+        int | None, Option(min=1, help="Passes over the examples. By default 8.", **TRAINING)
     ] = None
     lr: Annotated[
         float | None,
         Option(
             min=1e-9,
-            help="Peak learning rate. By default 1e-3 below 100M parameters, else 2e-5, of lora 2e-4; a "
-            "tenth of it with dpo and kto.",
+            help="Peak learning rate. By default 1e-4 below 100M parameters (lora 1e-3), else 2e-5 (lora "
+            "2e-4); a tenth of it with dpo and kto.",
             **TRAINING,
         ),
     ] = None

@@ -101,6 +101,7 @@ def evolve(
     *,
     earlier: Earlier | None = None,
     on_progress: OnEvolve | None = None,
+    known: Measurements | None = None,
 ) -> Evolution:
     """Go round after round on a suite, with the version in use, which each promotion changes.
 
@@ -111,6 +112,7 @@ def evolve(
         config: How long, and how.
         earlier: As of :func:`autoagent.training.finetune.finetune`.
         on_progress: Called after each run and each training step.
+        known: What the gates of earlier calls measured, see ``gate``; what these measure is added.
 
     Raises:
         UsageError: the suite has too few goals for both parts, or the model cannot be used.
@@ -120,7 +122,8 @@ def evolve(
     practice, _ = parts_of(suite)
     began, history = time.monotonic(), History(home, suite.name)
     made: list[Round] = []
-    refused, known = 0, Measurements()  # what was measured in one round is not measured again in the next
+    refused = 0
+    known = Measurements() if known is None else known  # what one round measured, the next one need not
     while True:
         number = len(history.rounds()) + 1
         tell = on_progress or _silent

@@ -88,7 +88,7 @@ class Learning(Settings):
         default=4,
         ge=0,
         description="Measurements of the validation loss without a new best after which training stops; the "
-        "best weights are kept. 0: never. Not with fewer than 8 validation examples.",
+        "best weights are kept. 0: never. Not with fewer than 30 validation examples.",
     )
     checkpoint_seconds: float = Field(
         default=120.0, gt=0, description="Time between checkpoints, in seconds."
@@ -112,12 +112,12 @@ class Learning(Settings):
 class How(Settings):
     """How to train, all of it: passes, rates, batches, place, method."""
 
-    epochs: int = Field(default=6, ge=1, description="Passes over the training examples.")
+    epochs: int = Field(default=8, ge=1, description="Passes over the training examples.")
     learning_rate: float | None = Field(
         default=None,
         gt=0,
         description="Peak learning rate; by default by the model's size, the method, and what is trained: "
-        "1e-3 for all weights of a model below 100M parameters, else 2e-5.",
+        "1e-4 for all weights of a model below 100M parameters, else 2e-5.",
     )
     batch_tokens: int = Field(default=2048, ge=64, description="Tokens per update, padding counted.")
     optimizer: Literal["muon", "adamw"] = Field(

@@ -35,7 +35,7 @@ class SamplingConfig(Settings):
     """How often each goal is run, and when that is enough."""
 
     samples: int = Field(default=8, ge=1, le=MOST, description="Runs of a goal at most; the first is greedy.")
-    temperature: float = Field(default=0.8, gt=0, description="Of the runs after the first.")
+    temperature: float = Field(default=1.0, gt=0, description="Of the runs after the first.")
     enough: int = Field(default=2, ge=1, description="Verified runs after which a goal is left alone.")
     minutes: float | None = Field(
         default=None, gt=0, description="No run is begun after so many minutes; None: no limit."

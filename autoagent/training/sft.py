@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MEASURED = 64  # examples of a part that the loss is measured on before and after
 _MEASURES = ("train", "test", "validation")  # parts, in the order in which that is done
-_ENOUGH = 8  # validation examples to stop by
+_ENOUGH = 30  # validation examples to stop by; with fewer, their loss rises while success still does
 _EVALUATIONS = 8  # of the validation loss in a training, at least; and at least one a pass
 CURVES = "curves.png"
 _USUAL = Learning()
@@ -310,12 +310,14 @@ def _draw_curves(folder: Path, title: str) -> None:
 def default_rate(engine: Engine, learning: Learning = _USUAL) -> float:
     """The peak learning rate for a model of this size: small ones need, and stand, a much higher one.
 
-    Adapters of large models take ten times more, preferences a tenth.
+    Adapters take ten times more, preferences a tenth. What all weights of the embedded model stand was
+    measured: with 2e-4 it already forgets (see docs/learning.md).
     """
     from autoagent.models.loading import SMALL
 
     small = engine.model.num_parameters() < SMALL
-    rate = 1e-3 if small else 2e-4 if learning.adapter.low_rank else 2e-5
+    full, low_rank = (1e-4, 1e-3) if small else (2e-5, 2e-4)
+    rate = low_rank if learning.adapter.low_rank else full
     return rate if learning.method == "sft" else rate / 10
 
 
