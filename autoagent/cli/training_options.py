@@ -63,7 +63,8 @@ class TrainingOptions:
         ),
     ] = None
     batch_tokens: Annotated[
-        int | None, Option(min=64, help="Tokens of an update. By default 2048.", **TRAINING)
+        int | None,
+        Option(min=64, help="Tokens of an update. By default a twelfth of a pass, 2048 to 8192.", **TRAINING),
     ] = None
     weight_decay: Annotated[
         float | None, Option(min=0, help="Pull of the weights to 0. By default 0.01.", **TRAINING)

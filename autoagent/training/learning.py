@@ -119,7 +119,11 @@ class How(Settings):
         description="Peak learning rate; by default by the model's size, the method, and what is trained: "
         "1e-4 for all weights of a model below 100M parameters, else 2e-5.",
     )
-    batch_tokens: int = Field(default=2048, ge=64, description="Tokens per update, padding counted.")
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=64,
+        description="Tokens per update, padding counted; by default a twelfth of a pass, 2048 to 8192.",
+    )
     optimizer: Literal["muon", "adamw"] = Field(
         default="adamw",
         description="muon: Muon on hidden matrices, Adam on the rest; adamw: all Adam.",

@@ -32,6 +32,8 @@ _MEASURES = ("train", "test", "validation")  # parts, in the order in which that
 _ENOUGH = 30  # validation examples to stop by; with fewer, their loss rises while success still does
 _EVALUATIONS = 8  # of the validation loss in a training, at least; and at least one a pass
 CURVES = "curves.png"
+_UPDATES = 12  # of a pass, as long as that makes batches of
+_SMALLEST, _LARGEST = 2048, 8192  # tokens
 _USUAL = Learning()
 
 Pairs = Sequence[tuple[Example, Example]]  # chosen, rejected
@@ -119,6 +121,7 @@ def train(
     """
     from autoagent.training.losses import token_loss
 
+    config = _with_batches(config, data.train)
     feeds = _Feeds(
         train=_batches(engine, data.train, config, run.group),
         validation=_batches(engine, data.validation, config) if data.validation else None,
@@ -150,6 +153,7 @@ def prefer(
     from autoagent.training import preference
 
     settings = learning.preference
+    config = _with_batches(config, [each for row in data for each in row if isinstance(each, Example)])
     loss: preference.DpoLoss | preference.KtoLoss
     if learning.method == "kto":
         good = sum(bool(label) for _, label in data)
@@ -346,6 +350,18 @@ def _batches(engine: Engine, examples: Sequence[Example], config: How, group: Gr
 
     source = Examples([(example.ids, example.mask) for example in examples])
     return Batches(source, **_size(engine, config, group))
+
+
+def _with_batches(config: How, examples: Sequence[Example]) -> How:
+    """The settings with a size of batches, where none was given: by the tokens of a pass.
+
+    Of large batches the gradient is less noisy, and so less of what the model knew is lost for the same gain;
+    but a training of a few updates learns nothing.
+    """
+    if config.batch_tokens is not None:
+        return config
+    tokens = sum(len(example.ids) for example in examples) // _UPDATES
+    return config.model_copy(update={"batch_tokens": min(max(tokens, _SMALLEST), _LARGEST)})
 
 
 def _size(engine: Engine, config: How, group: Group | None) -> dict[str, Any]:

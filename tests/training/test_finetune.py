@@ -14,17 +14,19 @@ from autoagent.config import Limits, Sampling
 from autoagent.errors import ModelError, ToolError, UsageError
 from autoagent.evals import Expected, Suite, Task, run_suite
 from autoagent.goal import Check
+from autoagent.models.engine import load_engine
 from autoagent.models.load import load_model
 from autoagent.models.scripted import ScriptedModel
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
-from autoagent.training.dataset import DatasetConfig, goal_hash
+from autoagent.training.dataset import Dataset, DatasetConfig, DataSheet, Example, goal_hash
 from autoagent.training.finetune import finetune
 from autoagent.training.gate import GateConfig
+from autoagent.training.learning import How
 from autoagent.training.service import finetune_service
-from autoagent.training.sft import FinetuneProgress
+from autoagent.training.sft import FinetuneProgress, train
 from autoagent.trajectory import ToolCall
 
 from .quick import quick
@@ -229,3 +231,20 @@ def test_the_service_answers_with_numbers_also_of_other_goals_of_ones_own(home: 
     assert made.gate is not None
     assert made.gate["forgetting"]["suite"] == "songs"
     assert "elsewhere" in {rule["name"] for rule in made.gate["rules"]}
+
+
+@pytest.mark.parametrize(("examples", "updates"), [(20, 4), (200, 14)])
+def test_a_pass_is_few_updates_of_few_runs_and_a_dozen_of_many(
+    examples: int, updates: int, home: Path
+) -> None:
+    engine = load_engine(
+        Versions(home).path(Versions(home).current()), device="cpu", dtype="float32", trust_remote_code=False
+    )
+    ids = tuple(range(300))  # so a batch is 2,048 tokens, and then 5,000
+    data = [
+        Example(ids=ids, mask=(1,) * 300, run_id=f"run{number}", goal=f"goal{number}")
+        for number in range(examples)
+    ]
+    how = How(epochs=1, learning_rate=1e-3, device="cpu", precision="fp32", threads=1)
+    made = train(engine, Dataset(tuple(data), (), DataSheet()), how, lambda at: None)
+    assert made.steps == updates
