@@ -94,10 +94,10 @@ def _about(version: Version, known: Container[str]) -> str:
 
 
 def _gain(version: Version) -> str:
-    """What the gate measured: ``+12.0 %``."""
+    """What the gate measured: ``+12.0 points``."""
     comparison = (version.gate or {}).get("comparison")
     found = comparison.get("difference") if isinstance(comparison, Mapping) else None
-    return f"{found:+.1%}" if isinstance(found, (int, float)) else ""
+    return f"{100 * found:+.1f} points" if isinstance(found, (int, float)) else ""
 
 
 app.command()(models_info.info)

@@ -94,3 +94,8 @@ def clustered_interval(
         means[start : start + size] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def points(share: float) -> str:
+    """A change of a share in percentage points, with its sign: 0.205 is ``+20.5``."""
+    return f"{100 * share:+.1f}"

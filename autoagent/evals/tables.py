@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autoagent.evals import words
 from autoagent.evals.report import Comparison, FamilyChange, FamilyReport, Report, TaskResult, called
+from autoagent.evals.stats import points
 
 if TYPE_CHECKING:
     from rich.console import Console, OverflowMethod
@@ -115,11 +116,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     new, old = called(comparison.new_name, comparison.new), called(comparison.old_name, comparison.old)
     interval = "no interval: all pairs are alike"
     if comparison.told:
-        interval = f"95 % interval {comparison.low:+.1%} to {comparison.high:+.1%}"
+        interval = f"95 % interval {points(comparison.low)} to {points(comparison.high)}"
     _say(console, f"{new} against {old}, {_runs(comparison.n)} of each:")
     _say(
         console,
-        f"  {comparison.difference:+.1%} ({interval}), "
+        f"  {points(comparison.difference)} points ({interval}), "
         f"{comparison.wins} won, {comparison.losses} lost, McNemar p = {comparison.p:.2g}",
     )
     changed = {name: each for name, each in comparison.families.items() if each.wins or each.losses}

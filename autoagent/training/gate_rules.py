@@ -19,6 +19,7 @@ from pydantic import Field
 
 from autoagent.config import Limits, Settings
 from autoagent.evals import Comparison
+from autoagent.evals.stats import points
 from autoagent.trajectory import Data
 
 RuleName = Literal["gain", "chance", "interval", "families", "elsewhere", "families elsewhere", "loss"]
@@ -110,7 +111,7 @@ def decide(
     if "gain" in failed and comparison.difference <= 0:
         head = f"not better, {numbers}"
     elif "gain" in failed:
-        head = f"{numbers} is less than the margin of {config.margin:.1%}"
+        head = f"{numbers} is less than the margin of {100 * config.margin:.3g} points"
     elif {"chance", "interval"} & failed.keys():
         head = f"{numbers} may be chance"
     else:
@@ -119,10 +120,11 @@ def decide(
 
 
 def _numbers(change: Comparison, config: GateConfig) -> str:
-    interval = f"95 % interval {change.low:+.1%} to {change.high:+.1%}"
+    interval = f"95 % interval {points(change.low)} to {points(change.high)}"
     counts = f"{change.wins} won, {change.losses} lost, p = {change.p:.2g}"
     runs = "" if config.seeds == 1 else f"{change.n} runs of "
-    return f"{change.difference:+.1%} on {runs}{_tasks(change, config)} held-out goals ({interval}, {counts})"
+    rise = f"{points(change.difference)} points on {runs}{_tasks(change, config)} held-out goals"
+    return f"{rise} ({interval}, {counts})"
 
 
 def _tasks(change: Comparison, config: GateConfig) -> int:
@@ -150,7 +152,7 @@ def _target(change: Comparison, config: GateConfig) -> tuple[Rule, ...]:
     gain = Rule(
         name="gain",
         asks=f"success rises by at least {100 * config.margin:.3g} points",
-        found=f"{change.difference:+.1%}",
+        found=f"{points(change.difference)} points",
         value=change.difference,
         threshold=config.margin,
         passed=change.difference > 0 and change.difference >= config.margin,
@@ -166,7 +168,7 @@ def _target(change: Comparison, config: GateConfig) -> tuple[Rule, ...]:
     interval = Rule(
         name="interval",
         asks="the 95 % interval of the rise is above 0",
-        found=f"{change.low:+.1%} to {change.high:+.1%}",
+        found=f"{points(change.low)} to {points(change.high)} points",
         value=change.low,
         threshold=0.0,
         passed=change.low > 0,
@@ -186,7 +188,9 @@ def _families(
     return Rule(
         name=name,
         asks=f"{which} loses over {100 * config.family_drop:.3g} points with p below {config.alpha:g} (Holm)",
-        found=", ".join(f"{family} {tested[family].difference:+.0%} of {tested[family].n}" for family in lost)
+        found=", ".join(
+            f"{family} {points(tested[family].difference)} points of {tested[family].n}" for family in lost
+        )
         or (f"none of {len(tested)}" if tested else f"none has {enough} goals"),
         value=min((adjusted[family] for family in dropped), default=1.0),
         threshold=config.alpha,
@@ -224,7 +228,8 @@ def _elsewhere(change: Comparison, config: GateConfig) -> Rule:
     return Rule(
         name="elsewhere",
         asks=f"the 95 % interval of the change on other goals is above {100 * least:+.1f} points",
-        found=f"{change.difference:+.1%} on {tasks} ({change.low:+.1%} to {change.high:+.1%})",
+        found=f"{points(change.difference)} points on {tasks} "
+        f"({points(change.low)} to {points(change.high)})",
         value=change.low,
         threshold=least,
         passed=change.n > 0 and change.low > least,

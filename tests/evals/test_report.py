@@ -139,7 +139,7 @@ def compared(change: Comparison) -> str:
 def test_pairs_that_are_all_alike_have_no_interval_and_no_certainty() -> None:
     same = report_of([result(f"a-{n}", True) for n in range(9)])
     change = compare(same, same)
-    assert "+0.0% (no interval: all pairs are alike), 0 won, 0 lost, McNemar p = 1" in compared(change)
+    assert "+0.0 points (no interval: all pairs are alike), 0 won, 0 lost, McNemar p = 1" in compared(change)
     assert "none: all pairs are alike" in page(same, same, change)
     lost = report_of([result("a-0", False)])
     one = compare(lost, report_of([result("a-0", True)]))

@@ -99,7 +99,7 @@ def comparison(wins: int, losses: int, n: int, **families: tuple[int, int, int])
 def test_a_better_model_is_promoted_with_numbers() -> None:
     report = gate(speaker("old", {0}), speaker("new", set(range(12))), tasks(12), trained=())
     assert report.promoted
-    assert "+91.7% on 12 held-out goals" in report.reason
+    assert "+91.7 points on 12 held-out goals" in report.reason
     assert (report.old.passed, report.new.passed, report.comparison.p < 0.01) == (1, 12, True)
     assert GateReport.model_validate(json.loads(report.model_dump_json())) == report
 
@@ -107,7 +107,7 @@ def test_a_better_model_is_promoted_with_numbers() -> None:
 def test_the_same_model_is_refused() -> None:
     report = gate(speaker("old", {1, 2}), speaker("new", {1, 2}), tasks(6), trained=())
     assert not report.promoted
-    assert report.reason.startswith("refused: not better, +0.0% on 6")
+    assert report.reason.startswith("refused: not better, +0.0 points on 6")
 
 
 def test_goals_that_were_trained_on_do_not_gate() -> None:
@@ -147,10 +147,10 @@ def test_a_generated_suite_is_made_with_the_gates_own_seed_and_progress_is_told(
 @pytest.mark.parametrize(
     ("wins", "losses", "n", "promoted", "why"),
     [
-        (30, 10, 100, True, "promoted: +20.0% on 100"),
-        (1, 0, 100, False, "less than the margin of 2.0%"),
+        (30, 10, 100, True, "promoted: +20.0 points on 100"),
+        (1, 0, 100, False, "less than the margin of 2 points"),
         (6, 3, 100, False, "may be chance"),
-        (10, 30, 100, False, "refused: not better, -20.0%"),
+        (10, 30, 100, False, "refused: not better, -20.0 points"),
         (6, 0, 100, True, "p = 0.031"),
     ],
 )
@@ -165,7 +165,7 @@ def test_the_decision_follows_margin_and_significance(
 def test_gaining_overall_does_not_excuse_forgetting_a_family() -> None:
     verdict, reason = decide(comparison(0, 0, 0, dates=(0, 8, 20), sums=(40, 0, 80)), GateConfig())
     assert not verdict
-    assert "it forgot: dates -40% of 20" in reason
+    assert "it forgot: dates -40.0 points of 20" in reason
     assert decide(comparison(0, 0, 0, dates=(0, 8, 9), sums=(40, 0, 80)), GateConfig())[0]  # too few to tell
     assert decide(comparison(0, 0, 0, dates=(5, 8, 20), sums=(40, 0, 80)), GateConfig())[0]  # may be chance
     assert isinstance(comparison(1, 0, 2).families["all"], FamilyChange)
@@ -238,7 +238,7 @@ def test_a_model_that_is_better_everywhere_is_promoted(engines: dict[str, Any]) 
         on_result=lambda who, done, total, result: heard.append((who, done, total)),
     )
     assert report.promoted, report.reason
-    assert "; other goals: +5.0% on 20 (" in report.reason
+    assert "; other goals: +5.0 points on 20 (" in report.reason
     assert "; loss on the sample: " in report.reason
     assert all(rule.passed for rule in report.rules)
     assert report.forgetting is not None
@@ -256,8 +256,8 @@ def test_better_on_its_goals_but_worse_on_others_is_refused() -> None:
         tasks(7), trained=(), forgetting=OTHERS, config=GateConfig(family_tasks=21),
     )  # fmt: skip
     assert not report.promoted
-    assert report.reason.startswith("refused: +85.7% on 7 held-out goals (")
-    assert "), but other goals: -30.0% on 20 (-50.0% to -10.0%)" in report.reason
+    assert report.reason.startswith("refused: +85.7 points on 7 held-out goals (")
+    assert "), but other goals: -30.0 points on 20 (-50.0 to -10.0)" in report.reason
     assert [rule.name for rule in report.rules if not rule.passed] == ["elsewhere"]
 
 
@@ -280,7 +280,7 @@ def test_not_better_is_refused_although_nothing_is_lost(engines: dict[str, Any])
         trained=(), sample=SAMPLE,
     )  # fmt: skip
     assert not report.promoted
-    assert report.reason.startswith("refused: not better, +0.0% on 3")
+    assert report.reason.startswith("refused: not better, +0.0 points on 3")
     assert {rule.name for rule in report.rules if not rule.passed} == {"gain", "chance", "interval"}
 
 
@@ -364,7 +364,7 @@ def test_many_families_are_many_chances_for_a_false_alarm() -> None:
     assert decide(comparison(0, 0, 0, **even, **unlucky), GateConfig())[0]
     verdict, reason = decide(comparison(0, 0, 0, **even, hit=(0, 12, 20)), GateConfig())
     assert not verdict
-    assert "but it forgot: hit -60% of 20" in reason
+    assert "but it forgot: hit -60.0 points of 20" in reason
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
 
@@ -373,7 +373,7 @@ def test_repeated_seeds_are_no_new_goals() -> None:
     report = gate(speaker("old", ()), speaker("new", ALL), tasks(6), trained=(), config=config)
     assert (report.seeds, report.new.n, report.comparison.wins, report.comparison.p) == (2, 8, 8, 0.125)
     assert not report.promoted
-    assert "+100.0% on 8 runs of 4 held-out goals" in report.reason
+    assert "+100.0 points on 8 runs of 4 held-out goals" in report.reason
 
 
 # Leaks

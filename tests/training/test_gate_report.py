@@ -83,7 +83,7 @@ def test_the_terminal_gets_families_and_rules(report: GateReport) -> None:
     refusing = [line for line in lines if line.rstrip(" │").endswith("no")]
     assert len(refusing) == 2
     assert "on other goals is above" in refusing[0]
-    assert "lost -75% of 20" in refusing[1]
+    assert "lost -75.0 points of 20" in refusing[1]
 
 
 def test_the_json_is_the_whole_report(report: GateReport) -> None:
