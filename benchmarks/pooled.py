@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoagent.evals.stats import clustered_interval, mcnemar
+from autoagent.evals.stats import clustered_interval, mcnemar, points
 from autoagent.training.gate import Paired
 
 Piece = Mapping[str, Any]  # as it is in results.json
@@ -29,7 +29,7 @@ class Change:
     p: float  # McNemar's, a goal being won, lost or neither over all seeds
 
     def __str__(self) -> str:
-        return f"{100 * self.difference:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        return f"{points(self.difference)} ({points(self.low)} to {points(self.high)})"
 
 
 def together(pairs: Sequence[Paired]) -> Change | None:

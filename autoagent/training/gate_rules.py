@@ -227,7 +227,7 @@ def _elsewhere(change: Comparison, config: GateConfig) -> Rule:
     least = -tolerated(config, tasks)
     return Rule(
         name="elsewhere",
-        asks=f"the 95 % interval of the change on other goals is above {100 * least:+.1f} points",
+        asks=f"the 95 % interval of the change on other goals is above {points(least)} points",
         found=f"{points(change.difference)} points on {tasks} "
         f"({points(change.low)} to {points(change.high)})",
         value=change.low,
