@@ -29,6 +29,7 @@ SETTINGS = {  # option of `finetune`: the setting that it sets
     "--weight-decay": "learning.weight_decay",
     "--patience": "learning.patience",
     "--replay": "replay",
+    "--replay-loss": "replay_loss",
     "--seed": "seed",
     "--trainer": "learning.trainer",
     "--launch": "launch",

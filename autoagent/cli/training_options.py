@@ -51,14 +51,14 @@ class TrainingOptions:
         int | None, Option(min=1, help="Rank of the adapters of lora and qlora. By default 16.", **TRAINING)
     ] = None
     epochs: Annotated[
-        int | None, Option(min=1, help="Passes over the examples. By default 8.", **TRAINING)
+        int | None, Option(min=1, help="Passes over the examples. By default 12.", **TRAINING)
     ] = None
     lr: Annotated[
         float | None,
         Option(
             min=1e-9,
-            help="Peak learning rate. By default 1e-4 below 100M parameters (lora 1e-3), else 2e-5 (lora "
-            "2e-4); a tenth of it with dpo and kto.",
+            help="Peak learning rate. By default, below 100M parameters, 3e-4 with replay by kl, else 1e-4 "
+            "(lora 1e-3); above, 2e-5 (lora 2e-4); a tenth of it with dpo and kto.",
             **TRAINING,
         ),
     ] = None
@@ -86,6 +86,15 @@ class TrainingOptions:
             min=0,
             max=0.95,
             help="sft of the embedded model: share of tokens from earlier training. By default 0.5.",
+            **TRAINING,
+        ),
+    ] = None
+    replay_loss: Annotated[
+        str | None,
+        Option(
+            metavar="kl|tokens",
+            help="What that share is for. kl: to predict there what it predicted before; tokens: to be "
+            "imitated. By default kl; with TRL always tokens.",
             **TRAINING,
         ),
     ] = None
@@ -132,6 +141,7 @@ class TrainingOptions:
         learning = given(weight_decay=self.weight_decay, patience=self.patience, wandb=self.wandb)
         own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
         own |= given(batch_tokens=self.batch_tokens, device=self.device, elsewhere=self._others())
+        own |= given(replay_loss=self.replay_loss)
         method = {"method": self.method.value, "preference": given(beta=self.beta)}
         gate = given(tasks=self.gate_tasks, margin=self.margin, other_tasks=self.elsewhere_tasks)
         return {
@@ -144,8 +154,9 @@ class TrainingOptions:
         """Refuse what would be given in vain."""
         if self.rank is not None and self.weights not in ("lora", "qlora"):
             raise UsageError(f"--rank {self.rank} is of adapters: add --weights lora")
-        if self.replay is not None and self.method is not Method.SFT:
-            raise UsageError(f"--replay {self.replay:g} is of --method sft: leave it out")
+        for option, value in (("replay", self.replay), ("replay-loss", self.replay_loss)):
+            if value is not None and self.method is not Method.SFT:
+                raise UsageError(f"--{option} {value} is of --method sft: leave it out")
         if self.beta is not None and self.method is Method.SFT:
             raise UsageError(f"--beta {self.beta:g} is of preferences: add --method dpo or kto")
 

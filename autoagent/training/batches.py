@@ -23,14 +23,18 @@ from autoagent.errors import UsageError
 from autoagent.training.parallel import ALONE, Group
 
 MULTIPLE = 64  # lengths are rounded up to multiples of this, in tokens
-Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 for a target
+Example = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids (T,), mask (T,): 1 target, -1 held
 Item = TypeVar("Item")  # what batches are made of: an example, a pair of them
 Given = TypeVar("Given", covariant=True)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences padded on the right; padding has weight 0 and id 0."""
+    """Sequences padded on the right; padding has weight 0 and id 0.
+
+    Where the weight is negative, it is not this token that is to be predicted: the model is held to what it
+    predicted before training (``holding``), and that counts as much as the weight's size.
+    """
 
     ids: Tensor  # (B, T) int64
     weights: Tensor  # (B, T) fp32: how much predicting this token counts
@@ -311,7 +315,7 @@ def collate(chosen: Sequence[Example], max_length: int, context_weight: float = 
     for row, (tokens, mask) in enumerate(chosen):
         count = min(len(tokens), max_length)
         ids[row, :count] = tokens[:count]
-        weights[row, :count] = np.where(mask[:count] > 0, mask[:count], context_weight)
+        weights[row, :count] = np.where(mask[:count] != 0, mask[:count], context_weight)
     weights[:, 0] = 0  # nothing predicts the first token
     count = sum(min(len(tokens), max_length) for tokens, _ in chosen)
     return Batch(torch.from_numpy(ids), torch.from_numpy(weights), count)

@@ -112,17 +112,22 @@ class Learning(Settings):
 class How(Settings):
     """How to train, all of it: passes, rates, batches, place, method."""
 
-    epochs: int = Field(default=8, ge=1, description="Passes over the training examples.")
+    epochs: int = Field(default=12, ge=1, description="Passes over the training examples.")
     learning_rate: float | None = Field(
         default=None,
         gt=0,
         description="Peak learning rate; by default by the model's size, the method, and what is trained: "
-        "1e-4 for all weights of a model below 100M parameters, else 2e-5.",
+        "for all weights of a model below 100M parameters 1e-4, or 3e-4 where replay holds it; else 2e-5.",
     )
     batch_tokens: int | None = Field(
         default=None,
         ge=64,
         description="Tokens per update, padding counted; by default a twelfth of a pass, 2048 to 8192.",
+    )
+    replay_loss: Literal["kl", "tokens"] = Field(
+        default="kl",
+        description="What replayed examples are for. kl: the model is to predict at them what it predicted "
+        "before (KL divergence); tokens: it imitates them like any others, as it always does with TRL.",
     )
     optimizer: Literal["muon", "adamw"] = Field(
         default="adamw",

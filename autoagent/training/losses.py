@@ -33,21 +33,27 @@ def token_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def target_losses(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of every target (N,), row by row, and where they are predicted: (B, T), true in N places.
+    """Cross-entropy of every target (N,), row by row, and where it is predicted: (B, T), true in N places."""
+    where = batch.weights.roll(-1, dims=1) > 0  # position t predicts token t + 1
+    where[:, -1] = False
+    wanted = batch.ids.roll(-1, dims=1)[where]
+    return nn.functional.cross_entropy(
+        target_logits(model, batch.ids, where), wanted, reduction="none"
+    ), where
+
+
+def target_logits(model: nn.Module, ids: Tensor, where: Tensor) -> Tensor:
+    """Logits (N, V) of ids (B, T), in fp32 and row by row, in the N places where ``where`` (B, T) is true.
 
     Models of transformers make logits for these places only, and keep no keys and values.
     """
-    where = batch.weights.roll(-1, dims=1) > 0  # position t predicts token t + 1
-    where[:, -1] = False
     kind: Any = type(model)
     masked, options = _abilities(kind)
     if masked:
         options = options | {"logits_to_keep": where}
-    out = model(batch.ids, **options)
+    out = model(ids, **options)
     logits = out if isinstance(out, Tensor) else out.logits
-    chosen = logits.flatten(0, -2) if masked else logits[where]  # (N, V)
-    wanted = batch.ids.roll(-1, dims=1)[where]
-    return nn.functional.cross_entropy(chosen.float(), wanted, reduction="none"), where
+    return (logits.flatten(0, -2) if masked else logits[where]).float()
 
 
 @cache

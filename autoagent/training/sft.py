@@ -16,6 +16,7 @@ from pydantic import Field
 
 from autoagent.training.adapters import Prepared, prepare
 from autoagent.training.dataset import Dataset, Example
+from autoagent.training.examples import REPLAYED
 from autoagent.training.learning import AdapterConfig, How, Learning
 from autoagent.trajectory import Data
 
@@ -116,23 +117,34 @@ def train(
 ) -> Trained:
     """Train the engine's model in place to say what the examples say.
 
-    The loss is measured on all parts of the data before and after. Raises :class:`UsageError` for what
-    cannot be trained here, in one line.
+    The loss is measured on all parts of the data before and after, but for replay where there is other data.
+    Raises :class:`UsageError` for what cannot be trained here, in one line.
     """
+    from autoagent.training.holding import HeldLoss
     from autoagent.training.losses import token_loss
 
-    config = _with_batches(config, data.train)
+    held = _holds(data, config, learning)
+    rate = config.learning_rate or default_rate(engine, learning, held=held)
+    config = _with_batches(config, data.train).model_copy(update={"learning_rate": rate})
+    new = [example for example in data.train if example.source != REPLAYED] or data.train
     feeds = _Feeds(
-        train=_batches(engine, data.train, config, run.group),
+        train=_batches(engine, data.train, config, run.group, held=held),
         validation=_batches(engine, data.validation, config) if data.validation else None,
         samples={
             name: _batches(engine, part[:_MEASURED], config)
-            for name, part in zip(_MEASURES, (data.train, data.test, data.validation), strict=True)
+            for name, part in zip(_MEASURES, (new, data.test, data.validation), strict=True)
             if part
         },
         by=len(data.validation),
     )
-    return _learn(engine, feeds, token_loss, config, tell, learning.model_copy(update={"method": "sft"}), run)
+    loss = HeldLoss(engine.model) if held else token_loss
+    return _learn(engine, feeds, loss, config, tell, learning.model_copy(update={"method": "sft"}), run)
+
+
+def _holds(data: Dataset, config: How, learning: Learning) -> bool:
+    """Whether replayed examples hold the model to what it was."""
+    ours = config.replay_loss == "kl" and learning.trainer == "own"
+    return ours and any(example.source == REPLAYED for example in data.train)
 
 
 def prefer(
@@ -311,16 +323,16 @@ def _draw_curves(folder: Path, title: str) -> None:
         draw_training(folder, folder / CURVES, title=title)
 
 
-def default_rate(engine: Engine, learning: Learning = _USUAL) -> float:
+def default_rate(engine: Engine, learning: Learning = _USUAL, *, held: bool = False) -> float:
     """The peak learning rate for a model of this size: small ones need, and stand, a much higher one.
 
     Adapters take ten times more, preferences a tenth. What all weights of the embedded model stand was
-    measured: with 2e-4 it already forgets (see docs/learning.md).
+    measured (docs/learning.md): three times more when it is ``held`` to what it was than when not.
     """
     from autoagent.models.loading import SMALL
 
     small = engine.model.num_parameters() < SMALL
-    full, low_rank = (1e-4, 1e-3) if small else (2e-5, 2e-4)
+    full, low_rank = (3e-4 if held else 1e-4, 1e-3) if small else (2e-5, 2e-4)
     rate = low_rank if learning.adapter.low_rank else full
     return rate if learning.method == "sft" else rate / 10
 
@@ -345,11 +357,22 @@ def write_model(engine: Engine, folder: Path, prepared: Prepared | None = None) 
             shutil.copyfile(file, folder / file.name)
 
 
-def _batches(engine: Engine, examples: Sequence[Example], config: How, group: Group | None = None) -> Batches:
+def _batches(
+    engine: Engine,
+    examples: Sequence[Example],
+    config: How,
+    group: Group | None = None,
+    *,
+    held: bool = False,
+) -> Batches:
     from autoagent.training.batches import Batches, Examples
 
-    source = Examples([(example.ids, example.mask) for example in examples])
+    source = Examples([(example.ids, _mask(example, held=held)) for example in examples])
     return Batches(source, **_size(engine, config, group))
+
+
+def _mask(example: Example, *, held: bool) -> Sequence[int]:
+    return [-each for each in example.mask] if held and example.source == REPLAYED else example.mask
 
 
 def _with_batches(config: How, examples: Sequence[Example]) -> How:

@@ -97,6 +97,8 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
         (("--method", "magic"), "--method"),
         (("--rank", "4"), "--rank 4 is of adapters: add --weights lora"),
         (("--method", "dpo", "--replay", "0.2"), "--replay 0.2 is of --method sft: leave it out"),
+        (("--method", "kto", "--replay-loss", "kl"), "--replay-loss kl is of --method sft: leave it out"),
+        (("--replay-loss", "dark"), "dark: Input should be 'kl' or 'tokens'"),
         (("--beta", "0.2"), "--beta 0.2 is of preferences: add --method dpo or kto"),
         (("--elsewhere", "no.toml"), "there is no suite no.toml: name a TOML file for --elsewhere, or none"),
     ],

@@ -54,11 +54,11 @@ def versions(home: Path) -> Versions:
 def line(versions: Versions, tiny: tuple[Path, Path]) -> tuple[str, str]:
     """A version and its child."""
     first = versions.add(tiny[0], parent="embedded", method="sft", data=learned_from("r00000000001")).name
-    data = learned_from("r00000000002", "r00000000003", epochs=12)
+    data = learned_from("r00000000002", "r00000000003", epochs=20)
     return first, versions.add(tiny[1], parent=first, method="sft", data=data).name
 
 
-def learned_from(*runs: str, epochs: int = 8) -> dict[str, Any]:
+def learned_from(*runs: str, epochs: int = 12) -> dict[str, Any]:
     sheet = {"runs": list(runs), "goals": ["a"], "tokens": 9120}
     return {"sheet": sheet, "config": {"epochs": epochs, "seed": 4, "gate": {"tasks": 50}}}
 
@@ -90,7 +90,7 @@ def test_info_tells_lineage_data_gate_and_what_lies_beside(
     told = {key: value.strip() for key, value in told.items()}
     assert told["lineage"] == f"{line[1]} ← {line[0]} ← embedded"
     assert told["learned from"] == "2 runs, 1 goals, 9,120 tokens"
-    assert told["settings"] == "--epochs 12 --seed 4 --gate-tasks 50"
+    assert told["settings"] == "--epochs 20 --seed 4 --gate-tasks 50"
     assert told["gate"] == "refused: +1.0% may be chance"
     assert told["beside"] == "gate.html"
     assert dict(cli("models", "info", line[0], "--json").json)["descendants"] == [line[1]]
@@ -142,7 +142,7 @@ def test_a_version_is_compared_with_its_parent(cli: Cli, versions: Versions, lin
     assert rows[:2] == [f"from {line[0]} to {line[1]}", f"lineage   {line[1]} ← {line[0]} ← embedded"]
     assert "data      +2, −0 runs" in rows
     assert "          + r00000000002" in rows
-    assert "setting   epochs: 8 → 12" in rows
+    assert "setting   epochs: 12 → 20" in rows
     first = cli("models", "diff", line[0], "embedded").out.splitlines()  # which was not trained here
     assert [row for row in first if row.startswith("setting")] == [
         f"settings  of {line[0]}: --seed 4 --gate-tasks 50"
@@ -160,7 +160,7 @@ def test_two_versions_are_compared_as_json(cli: Cli, line: tuple[str, str]) -> N
     told = cli("models", "diff", line[1], line[0], "--json").json
     assert (told["from"], told["to"], told["common"]) == (line[1], line[0], line[0])
     assert told["runs_removed"] == ["r00000000002", "r00000000003"]
-    assert told["settings"] == {"epochs": [12, 8]}
+    assert told["settings"] == {"epochs": [20, 12]}
     assert all(each["share"] > 0.5 for each in told["weights"] if each["group"] != "norms")
     same = cli("models", "diff", line[0], line[0]).out
     assert "weights   the same\n" in same
@@ -358,6 +358,9 @@ def test_what_is_typed_is_kept_with_a_version_and_can_be_typed_again() -> None:
     assert {name: parsed[name] for name in chosen} == chosen
     found = {name: [str(each) for each in parsed[name]] for name in several}
     assert found == {"runs": ["r1", "r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": ["d.jsonl"]}
+    imitates = FinetuneOptions(suite="s.toml", replay=0.2, replay_loss="tokens").config(Limits())
+    words = ["--suite", "s.toml", "--replay", "0.2", "--replay-loss", "tokens"]
+    assert typed(imitates.model_dump(mode="json")) == words
 
 
 def test_the_defaults_that_the_help_tells_are_those_of_the_settings() -> None:
