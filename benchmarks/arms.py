@@ -291,7 +291,8 @@ def control(place: Place, of: Path) -> list[str]:
     """As much training as the line of an arm in home ``of`` had, from the same start, on replay only.
 
     Each version of the line has its counterpart, with the same settings and number of tokens; it is not
-    stopped early. Returns the names, the first one first.
+    stopped early, and imitates what it replays: held to what it was, it would learn nothing at all. Returns
+    the names, the first one first.
     """
     versions, ledger = Versions(place.home), place.ledger()
     names: list[str] = []
@@ -299,8 +300,15 @@ def control(place: Place, of: Path) -> list[str]:
         about: Mapping[str, Any] = original.data or {}
         base = names[-1] if names else EMBEDDED
         how = How.model_validate({name: about["config"][name] for name in How.model_fields})
-        how = how.model_copy(update={"learning": how.learning.model_copy(update={"patience": 0})})
-        tokens = round(Trained.model_validate(about["trained"]).tokens / how.epochs)
+        done = Trained.model_validate(about["trained"])
+        how = how.model_copy(
+            update={
+                "learning": how.learning.model_copy(update={"patience": 0}),
+                "learning_rate": done.learning_rate,
+                "replay_loss": "tokens",
+            }
+        )
+        tokens = round(done.tokens / how.epochs)
         folder = Path(versions.resolve(base))
         seed = CONTROL_SEED + SEEDS_APART * place.seed + number
         shown = tuple(earlier.replay(folder, tokens, seed))

@@ -143,7 +143,8 @@ class Bench:
         self._file = work / "results.json"
         self.results: dict[str, Any] = json.loads(disk.read(self._file) or b"{}")
         self.model = _code(work, EMBEDDED)
-        about = json.dumps({"plan": dataclasses.asdict(plan), "model": self.model}, sort_keys=True)
+        tuning = plan.tuning(0).model_dump(mode="json")  # with the defaults of today
+        about = json.dumps({"plan": dataclasses.asdict(plan), "tuning": tuning, "model": self.model})
         self.code = hashlib.sha256(about.encode()).hexdigest()[:8]
 
     def of_plan(self) -> list[dict[str, Any]]:

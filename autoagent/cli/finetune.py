@@ -20,7 +20,8 @@ from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, bar, seconds
 from autoagent.cli.streams import json_line, only_results
-from autoagent.cli.training_options import GATE, TRAINING, TrainingOptions, checked, given
+from autoagent.cli.training_options import GATE, TRAINING, ReplayLoss, TrainingOptions, checked, given
+from autoagent.errors import UsageError
 from autoagent.models.versions import Versions
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ class FinetuneOptions(TrainingOptions):
         named = {"data": {"train_forced": self.train_forced}, "named_suite": self.suite, "jobs": self.jobs}
         training = self.training(limits)
         training["learning"]["trainer"] = self.trainer.value
+        if self.trainer is Trainer.TRL:
+            if self.replay_loss is ReplayLoss.KL:
+                raise UsageError("trl: it imitates what is replayed (tokens); our own trainer can do kl, too")
+            training["replay_loss"] = ReplayLoss.TOKENS.value
         return checked(FinetuneConfig, {**training, **own, **named})
 
 

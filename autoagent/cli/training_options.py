@@ -30,6 +30,13 @@ class Method(StrEnum):
     KTO = "kto"
 
 
+class ReplayLoss(StrEnum):
+    """What replayed demonstrations are for."""
+
+    KL = "kl"
+    TOKENS = "tokens"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """What the commands that train share: how it is learned, and how it is measured."""
@@ -90,9 +97,8 @@ class TrainingOptions:
         ),
     ] = None
     replay_loss: Annotated[
-        str | None,
+        ReplayLoss | None,
         Option(
-            metavar="kl|tokens",
             help="What that share is for. kl: to predict there what it predicted before; tokens: to be "
             "imitated. By default kl; with TRL always tokens.",
             **TRAINING,
@@ -141,7 +147,7 @@ class TrainingOptions:
         learning = given(weight_decay=self.weight_decay, patience=self.patience, wandb=self.wandb)
         own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
         own |= given(batch_tokens=self.batch_tokens, device=self.device, elsewhere=self._others())
-        own |= given(replay_loss=self.replay_loss)
+        own |= given(replay_loss=self.replay_loss and self.replay_loss.value)
         method = {"method": self.method.value, "preference": given(beta=self.beta)}
         gate = given(tasks=self.gate_tasks, margin=self.margin, other_tasks=self.elsewhere_tasks)
         return {
@@ -157,6 +163,8 @@ class TrainingOptions:
         for option, value in (("replay", self.replay), ("replay-loss", self.replay_loss)):
             if value is not None and self.method is not Method.SFT:
                 raise UsageError(f"--{option} {value} is of --method sft: leave it out")
+        if self.replay_loss is not None and self.replay == 0:
+            raise UsageError(f"--replay-loss {self.replay_loss} has no effect with --replay 0: leave it out")
         if self.beta is not None and self.method is Method.SFT:
             raise UsageError(f"--beta {self.beta:g} is of preferences: add --method dpo or kto")
 

@@ -15,51 +15,56 @@ from torch import Tensor, nn
 
 from autoagent.training.batches import Batch
 from autoagent.training.losses import target_logits
+from autoagent.training.placement import cast
 
 
 class HeldLoss:
-    """Cross-entropy of the targets; of the held ones (negative weight) the KL divergence from before.
+    """Cross-entropy of the targets; of the held ones (negative weight) KL(before || now), in nats.
 
-    The model as it is now is copied. KL(before || now) is in nats per target.
+    The model as it is now is copied, and copied again to where and in what it is trained.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._placed: tuple[torch.device, torch.dtype, nn.Module] | None = None
-        self._moved: list[Tensor] = []  # of each batch: sum of the divergences, how many
+        self._exact = copy.deepcopy(model).eval().requires_grad_(False)
+        self._before = self._exact
+        self._sums: list[Tensor] = []  # of each batch, held targets and others in turn: their loss, how many
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         weights = batch.weights.roll(-1, dims=1)
-        where = weights != 0  # position t predicts token t + 1
-        where[:, -1] = False
-        logits, weights = target_logits(model, batch.ids, where), weights[where]
-        held = weights < 0
-        losses = torch.empty_like(weights)
+        weights[:, -1] = 0  # position t predicts token t + 1
+        where = weights != 0
+        logits, sizes = target_logits(model, batch.ids, where), weights[where].abs()
+        held = weights[where] < 0
+        losses = torch.empty_like(sizes)
         wanted = batch.ids.roll(-1, dims=1)[where]
         losses[~held] = nn.functional.cross_entropy(logits[~held], wanted[~held], reduction="none")
-        if rows := (batch.weights < 0).any(dim=1).nonzero().flatten().tolist():
+        if rows := (weights < 0).any(dim=1).nonzero().flatten().tolist():
             with torch.no_grad():
-                before = target_logits(self._like(model), batch.ids[rows], where[rows])
+                before = target_logits(self._like(model), batch.ids[rows], weights[rows] < 0)
             losses[held] = divergence(before, logits[held])
-            self._moved.append(torch.stack([losses[held].detach().sum(), held.sum()]))
-        weights = weights.abs()
-        return (losses * weights).sum(), weights.sum()
+        for kind in (held, ~held):
+            self._sums.append(torch.stack([losses[kind].detach().sum(), kind.sum()]))
+        return (losses * sizes).sum(), sizes.sum()
 
     def metrics(self) -> dict[str, float]:
-        """``kl``: how far the held predictions have moved, in nats, mean since this was last called."""
-        if not self._moved:
+        """Means since this was last called, in nats: ``kl`` of held targets, ``imitation`` of the others."""
+        if not self._sums:
             return {}
-        total, count = torch.stack(self._moved).sum(dim=0).tolist()
-        self._moved.clear()
-        return {"kl": total / count}
+        sums = torch.stack(self._sums).view(-1, 2, 2).sum(dim=0).tolist()
+        self._sums.clear()
+        return {name: loss / n for name, (loss, n) in zip(("kl", "imitation"), sums, strict=True) if n}
 
     def _like(self, model: nn.Module) -> nn.Module:
         """The model from before where, and in the precision in which, the other one computes."""
-        weight = next(each for each in model.parameters() if each.is_floating_point())
-        if self._placed is None or self._placed[:2] != (weight.device, weight.dtype):
-            now = copy.deepcopy(self._model).to(weight.device, weight.dtype)
-            self._placed = (weight.device, weight.dtype, now)
-        return self._placed[2]
+        wanted, here = (_floating(each) for each in (model, self._before))
+        if (wanted.device, wanted.dtype) != (here.device, here.dtype):
+            self._before = copy.deepcopy(self._exact).to(wanted.device)
+            cast(self._before, "bf16" if wanted.dtype == torch.bfloat16 else "fp32")
+        return self._before
+
+
+def _floating(model: nn.Module) -> nn.Parameter:
+    return next(weight for weight in model.parameters() if weight.is_floating_point())
 
 
 def divergence(before: Tensor, now: Tensor) -> Tensor:

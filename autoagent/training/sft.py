@@ -35,6 +35,7 @@ _EVALUATIONS = 8  # of the validation loss in a training, at least; and at least
 CURVES = "curves.png"
 _UPDATES = 12  # of a pass, as long as that makes batches of
 _SMALLEST, _LARGEST = 2048, 8192  # tokens
+_HOLDING = 0.25  # of the tokens; half was measured
 _USUAL = Learning()
 
 Pairs = Sequence[tuple[Example, Example]]  # chosen, rejected
@@ -88,6 +89,7 @@ class Trained(Data):
     metrics: Mapping[str, float] = Field(
         default_factory=dict, description="The method's own, on validation data where there are any."
     )
+    learning_rate: float | None = Field(default=None, description="Its peak; None: not noted.")
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ def train(
     from autoagent.training.holding import HeldLoss
     from autoagent.training.losses import token_loss
 
-    held = _holds(data, config, learning)
-    rate = config.learning_rate or default_rate(engine, learning, held=held)
+    learning = learning.model_copy(update={"method": "sft"})
+    share = _held_share(data, config, learning)
+    held = share > 0
+    rate = config.learning_rate or default_rate(engine, learning, held=share)
     config = _with_batches(config, data.train).model_copy(update={"learning_rate": rate})
     new = [example for example in data.train if example.source != REPLAYED] or data.train
     feeds = _Feeds(
@@ -138,13 +142,17 @@ def train(
         by=len(data.validation),
     )
     loss = HeldLoss(engine.model) if held else token_loss
-    return _learn(engine, feeds, loss, config, tell, learning.model_copy(update={"method": "sft"}), run)
+    return _learn(engine, feeds, loss, config, tell, learning, run)
 
 
-def _holds(data: Dataset, config: How, learning: Learning) -> bool:
-    """Whether replayed examples hold the model to what it was."""
-    ours = config.replay_loss == "kl" and learning.trainer == "own"
-    return ours and any(example.source == REPLAYED for example in data.train)
+def _held_share(data: Dataset, config: How, learning: Learning) -> float:
+    """The share of the tokens that hold the model to what it was."""
+    if config.replay_loss != "kl" or learning.trainer != "own":
+        return 0.0
+    tokens = [0, 0]
+    for example in data.train:
+        tokens[example.source == REPLAYED] += len(example.ids)
+    return tokens[1] / max(1, sum(tokens))
 
 
 def prefer(
@@ -254,7 +262,12 @@ def _learn(
         _draw_curves(run.folder, learning.method)
     losses = {name: Losses(before=before[name], after=after[name]) for name in before}
     return _trained(report, losses).model_copy(
-        update={"method": learning.method, "trainable": trainable, "metrics": metrics}
+        update={
+            "method": learning.method,
+            "trainable": trainable,
+            "metrics": metrics,
+            "learning_rate": settings.learning_rate,
+        }
     )
 
 
@@ -323,16 +336,17 @@ def _draw_curves(folder: Path, title: str) -> None:
         draw_training(folder, folder / CURVES, title=title)
 
 
-def default_rate(engine: Engine, learning: Learning = _USUAL, *, held: bool = False) -> float:
+def default_rate(engine: Engine, learning: Learning = _USUAL, *, held: float = 0.0) -> float:
     """The peak learning rate for a model of this size: small ones need, and stand, a much higher one.
 
     Adapters take ten times more, preferences a tenth. What all weights of the embedded model stand was
-    measured (docs/learning.md): three times more when it is ``held`` to what it was than when not.
+    measured (docs/learning.md): three times more where a good share of the tokens, ``held``, hold it to what
+    it was.
     """
     from autoagent.models.loading import SMALL
 
     small = engine.model.num_parameters() < SMALL
-    full, low_rank = (3e-4 if held else 1e-4, 1e-3) if small else (2e-5, 2e-4)
+    full, low_rank = (3e-4 if held >= _HOLDING else 1e-4, 1e-3) if small else (2e-5, 2e-4)
     rate = low_rank if learning.adapter.low_rank else full
     return rate if learning.method == "sft" else rate / 10
 

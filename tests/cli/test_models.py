@@ -17,7 +17,7 @@ from autoagent.cli import Exit
 from autoagent.cli.commands import load
 from autoagent.cli.finetune import FinetuneOptions, Judge
 from autoagent.cli.recipe import SETTINGS, typed
-from autoagent.cli.training_options import Method
+from autoagent.cli.training_options import Method, ReplayLoss
 from autoagent.config import Limits
 from autoagent.models.difference import flat
 from autoagent.models.load import load_model
@@ -358,7 +358,7 @@ def test_what_is_typed_is_kept_with_a_version_and_can_be_typed_again() -> None:
     assert {name: parsed[name] for name in chosen} == chosen
     found = {name: [str(each) for each in parsed[name]] for name in several}
     assert found == {"runs": ["r1", "r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": ["d.jsonl"]}
-    imitates = FinetuneOptions(suite="s.toml", replay=0.2, replay_loss="tokens").config(Limits())
+    imitates = FinetuneOptions(suite="s.toml", replay=0.2, replay_loss=ReplayLoss.TOKENS).config(Limits())
     words = ["--suite", "s.toml", "--replay", "0.2", "--replay-loss", "tokens"]
     assert typed(imitates.model_dump(mode="json")) == words
 

@@ -19,6 +19,7 @@ from autoagent.training.examples import REPLAYED, Example
 from autoagent.training.holding import HeldLoss
 from autoagent.training.learning import How, Learning
 from autoagent.training.losses import token_loss
+from autoagent.training.placement import cast
 from autoagent.training.sft import FinetuneProgress, Run, Trained, train
 from autoagent.training.sheet import DataSheet
 
@@ -118,16 +119,31 @@ def test_other_examples_count_as_without_any_replay(folder: Path) -> None:
     assert [float(each.detach()) for each in token_loss(engine.model, untouched)] == [0, 0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_before_the_first_step_nothing_has_moved(folder: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_before_the_first_step_nothing_pulls(folder: Path, precision: str) -> None:
     model = opened(folder).model
     loss = HeldLoss(model)
-    batch = Batches(
-        Examples([(each.ids, [-one for one in each.mask]) for each in REPLAY]), tokens=4096
-    ).next()
+    cast(model, precision)
+    long = [(list(range(600)), [0] * 20 + [-1] * 580)] * 2
+    total, weight = loss(model, Batches(Examples(long), tokens=4096).next())
+    total.backward()
+    assert (float(total.detach()), float(weight)) == (pytest.approx(0, abs=1e-3), 2 * 580)
+    assert max(float(each.grad.abs().max()) for each in model.parameters()) < 1e-4
+
+
+def test_a_sequence_may_hold_in_part_and_teach_in_part(folder: Path) -> None:
+    engine = opened(folder)
+    in_part = [0] * 20 + [-1] * 10 + [1] * 10
+    rows = [*((each.ids, each.mask) for each in NEW), *((each.ids, in_part) for each in REPLAY)]
+    batch = Batches(Examples(rows), tokens=1 << 14).next()
+    loss = HeldLoss(engine.model)
     with torch.no_grad():
-        total, weight = loss(model.to(dtype), batch)
-    assert (float(total), float(weight)) == (pytest.approx(0, abs=1e-4), 20 * len(REPLAY))
+        total, weight = loss(engine.model, batch)
+        plain, count = token_loss(engine.model, batch)
+    assert torch.isclose(total, plain)
+    assert (float(weight), float(count)) == (20 * len(rows), 20 * len(NEW) + 10 * len(REPLAY))
+    metrics = {"kl": pytest.approx(0, abs=1e-6), "imitation": pytest.approx(float(plain / count))}
+    assert loss.metrics() == metrics
 
 
 def test_a_training_that_was_cut_short_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
@@ -141,5 +157,23 @@ def test_a_training_that_was_cut_short_ends_with_the_same_weights(folder: Path, 
 
     with pytest.raises(InterruptedError):
         learn(first, (*NEW, *REPLAY), learning=often, tell=cut, folder=tmp_path)
-    learn(second, (*NEW, *REPLAY), learning=often, folder=tmp_path)
+    told: list[FinetuneProgress] = []
+    learn(second, (*NEW, *REPLAY), learning=often, tell=told.append, folder=tmp_path)
+    assert told[0].step == 10
     assert farthest(whole.model, second.model) == 0
+
+
+def test_a_model_that_is_held_is_trained_at_a_higher_rate(folder: Path) -> None:
+    usual = How(epochs=1, device="cpu", precision="fp32", threads=1)
+    imitating, given = ({"replay_loss": "tokens"}, {"learning_rate": 7e-5})
+    lora = USUAL.model_copy(update={"adapter": AdapterConfig(what="lora")})
+    cases = [
+        ((*NEW, *REPLAY), usual, USUAL, 3e-4),
+        ((*NEW, *NEW, *NEW, REPLAY[0]), usual, USUAL, 1e-4),  # held by next to nothing
+        ((*NEW, *REPLAY), usual.model_copy(update=imitating), USUAL, 1e-4),
+        (NEW, usual, USUAL, 1e-4),
+        ((*NEW, *REPLAY), usual, lora, 1e-3),
+        ((*NEW, *REPLAY), usual.model_copy(update=given), USUAL, 7e-5),
+    ]
+    found = [learn(opened(folder), data, how, way).learning_rate for data, how, way, _ in cases]
+    assert found == [rate for *_, rate in cases]

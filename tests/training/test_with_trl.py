@@ -136,7 +136,9 @@ def test_without_trl_it_is_said_what_to_install(
         finetune(tmp_path, suite=None, config=config)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--method", "dpo"), ("--weights", "qlora")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--method", "dpo"), ("--weights", "qlora"), ("--replay-loss", "kl")]
+)
 def test_what_trl_is_not_used_for_is_one_line(
     option: str, value: str, chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
