@@ -33,11 +33,20 @@ def calculate(expression: str) -> str:
             functions=_FUNCTIONS,
             names={"pi": math.pi, "e": math.e},
         )
-        return number_text(evaluator.eval(expression.translate(_SIGNS)))
+        text = expression.translate(_SIGNS).strip()
+        return number_text(evaluator.eval(text, _parsed(text)))
     except ZeroDivisionError:
         raise ToolError("division by zero") from None
     except Exception as error:  # simpleeval raises many kinds, all of them about the expression
         raise ToolError(f"cannot calculate {expression}: {error}") from None
+
+
+def _parsed(text: str) -> ast.expr:
+    """The only expression in a text; of ``total = 2 + 3`` what stands on the right."""
+    found = ast.parse(text).body
+    if len(found) != 1 or not isinstance(found[0], (ast.Expr, ast.Assign)):
+        raise ValueError("give one expression")
+    return found[0].value
 
 
 def _power(base: Any, exponent: Any) -> Any:

@@ -34,8 +34,10 @@ from .conftest import Use
         ("2 * pi", "6.283185"),
         ("10 ** 30", "1" + "0" * 30),
         ("-0.0", "0"),
+        ("total = 4 + 5", "9"),
     ],
 )
+@pytest.mark.filterwarnings("error")  # which would reach the user's screen
 def test_it_calculates(use: Use, expression: str, result: str) -> None:
     assert use("calculate", expression=expression) == result
 
@@ -56,6 +58,9 @@ def test_it_calculates(use: Use, expression: str, result: str) -> None:
         "(1).__class__",
         "open('/etc/passwd')",
         "[x for x in (1, 2)]",
+        "1; 2",
+        "total += 1",
+        "import os",
         "(" * 5_000 + "1" + ")" * 5_000,
     ],
 )
