@@ -47,7 +47,7 @@ from autoagent.training.sampling import SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
 
 LIMITS = Limits(max_steps=6, timeout=30)
-RATE = 3e-4  # what a model of this size is trained with when nobody says
+RATE = 6e-4  # what a model of this size is trained with when nobody says
 
 
 @dataclass(frozen=True)

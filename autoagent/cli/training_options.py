@@ -64,7 +64,7 @@ class TrainingOptions:
         float | None,
         Option(
             min=1e-9,
-            help="Peak learning rate. By default, below 100M parameters, 3e-4 with replay by kl, else 1e-4 "
+            help="Peak learning rate. By default, below 100M parameters, 6e-4 with replay by kl, else 1e-4 "
             "(lora 1e-3); above, 2e-5 (lora 2e-4); a tenth of it with dpo and kto.",
             **TRAINING,
         ),

@@ -1,9 +1,10 @@
 """Replay that holds a model to what it was, instead of teaching it once more what it knows.
 
-At the targets of replayed examples the model is to predict what it predicted before training: all
+At every token of replayed examples the model is to predict what it predicted before training: all
 probabilities, not the one token that stands there (Li & Hoiem 2016, Learning without Forgetting; Buzzega et
 al. 2020, Dark Experience). Where nothing has changed yet that pulls nowhere; single tokens do, and their
-noise alone shakes loose some of what annealed weights knew (docs/learning.md has the numbers).
+noise alone shakes loose some of what annealed weights knew. Tokens that the model never has to say count,
+too: there it is unsure, and so tells most about what it was (docs/learning.md has the numbers).
 """
 
 from __future__ import annotations

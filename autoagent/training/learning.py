@@ -117,7 +117,7 @@ class How(Settings):
         default=None,
         gt=0,
         description="Peak learning rate; by default by the model's size, the method, and what is trained: "
-        "for all weights of a model below 100M parameters 1e-4, or 3e-4 where replay holds it; else 2e-5.",
+        "for all weights of a model below 100M parameters 1e-4, or 6e-4 where replay holds it; else 2e-5.",
     )
     batch_tokens: int | None = Field(
         default=None,
@@ -126,8 +126,8 @@ class How(Settings):
     )
     replay_loss: Literal["kl", "tokens"] = Field(
         default="kl",
-        description="What replayed examples are for. kl: the model is to predict at them what it predicted "
-        "before (KL divergence); tokens: it imitates them like any others, as it always does with TRL.",
+        description="What replayed examples are for. kl: the model is to predict at all their tokens what it "
+        "predicted before (KL divergence); tokens: it imitates their targets, as it always does with TRL.",
     )
     optimizer: Literal["muon", "adamw"] = Field(
         default="adamw",

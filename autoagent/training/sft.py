@@ -340,13 +340,13 @@ def default_rate(engine: Engine, learning: Learning = _USUAL, *, held: float = 0
     """The peak learning rate for a model of this size: small ones need, and stand, a much higher one.
 
     Adapters take ten times more, preferences a tenth. What all weights of the embedded model stand was
-    measured (docs/learning.md): three times more where a good share of the tokens, ``held``, hold it to what
+    measured (docs/learning.md): six times more where a good share of the tokens, ``held``, hold it to what
     it was.
     """
     from autoagent.models.loading import SMALL
 
     small = engine.model.num_parameters() < SMALL
-    full, low_rank = (3e-4 if held >= _HOLDING else 1e-4, 1e-3) if small else (2e-5, 2e-4)
+    full, low_rank = (6e-4 if held >= _HOLDING else 1e-4, 1e-3) if small else (2e-5, 2e-4)
     rate = low_rank if learning.adapter.low_rank else full
     return rate if learning.method == "sft" else rate / 10
 
@@ -386,7 +386,8 @@ def _batches(
 
 
 def _mask(example: Example, *, held: bool) -> Sequence[int]:
-    return [-each for each in example.mask] if held and example.source == REPLAYED else example.mask
+    """Targets, and of what holds the model every token: also where others speak it is to expect the same."""
+    return [-1] * len(example.mask) if held and example.source == REPLAYED else example.mask
 
 
 def _with_batches(config: How, examples: Sequence[Example]) -> How:
