@@ -432,7 +432,7 @@ class _Run:
         line: dict[str, Any] = {"step": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}
         line |= {"loss": round(self.last_loss, 4), "rate": round(self.config.rate(self.fraction), 4)}
         line |= {"tokens_per_second": round(self._speed)}
-        line |= {name: float(f"{value:.4g}") for name, value in (self.metrics | dict(more)).items()}
+        line |= {name: float(f"{value:.6g}") for name, value in (self.metrics | dict(more)).items()}
         if self._unlogged:
             line["note"], self._unlogged = self._unlogged, ""
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log:

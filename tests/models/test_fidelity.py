@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -19,6 +17,8 @@ from autoagent.models.tiny import TEMPLATE
 from autoagent.trajectory import Message, Reply
 
 from .helpers import ARCHITECTURES, START, TOOLS, context_of, generated, loaded, said, write_architecture
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOKENS = 24
 
@@ -54,14 +54,6 @@ MOVING = (
     "{% set place.last = loop.index0 %}{% endif %}{% endfor %}" + MOVING
 )
 DATED = TEMPLATE.replace("'Tools:'", "'At ' + strftime_now('%H:%M:%S.%f') + ', tools:'")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def turn(model: LocalModel, session: LocalSession, tokens: int = TOKENS) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,8 @@ from autoagent.models.local import LocalModel, LocalSession
 from autoagent.models.protocol import Calls, Expect, Json, Text, complete
 from autoagent.models.tiny import TEMPLATE, write_tiny_model
 from autoagent.trajectory import Message, Reply
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GREEDY = Sampling()
 PLAN = {
@@ -46,14 +48,6 @@ TOOLS = (
     tool("finish", {"answer": {"type": "string"}}),
 )
 SCHEMAS = {tool["function"]["name"]: tool["function"]["parameters"] for tool in TOOLS}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from autoagent import Agent, tool
 from autoagent.config import Limits, Sampling
@@ -25,6 +24,8 @@ from autoagent.training.corrections import TAG, correct, parse_call, wrong_step
 from autoagent.training.dataset import DatasetConfig, build_dataset
 from autoagent.trajectory import Message, ToolCall, Trajectory
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = Limits(max_steps=3, reply_tokens=64)
 PLAN: Line = ["do it"]
 
@@ -37,14 +38,6 @@ def call(name: str, /, **arguments: Any) -> ToolCall:
 def paint(colour: str, coats: int = 1) -> str:
     """Paint the house."""
     return f"painted {colour}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tiny(folder: Path, **more: Any) -> Path:

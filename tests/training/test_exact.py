@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +28,10 @@ from autoagent.training.finetune import finetune
 
 from .quick import quick
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = quick(epochs=2, data=DatasetConfig(validation=0))
 IDS = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +23,12 @@ from autoagent.training.placement import cast
 from autoagent.training.sft import FinetuneProgress, Run, Trained, train
 from autoagent.training.sheet import DataSheet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HOW = How(epochs=4, batch_tokens=128, learning_rate=3e-3, device="cpu", precision="fp32", threads=1)
 IMITATES = HOW.model_copy(update={"replay_loss": "tokens"})
 USUAL = Learning(weight_decay=0)
 Tell = Callable[[FinetuneProgress], None]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from autoagent import Agent, tool
 from autoagent.config import Conduct, Limits
@@ -20,16 +18,10 @@ from autoagent.training.examples import NO_IDS
 from autoagent.training.replay import LedModel, dictation
 from autoagent.trajectory import ToolCall
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VALUE = "zx81-safe-77"
 GIVEN: list[str] = []
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @tool
