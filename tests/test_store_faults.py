@@ -172,6 +172,7 @@ def test_a_locked_record_says_so(store: Store) -> None:
 
 
 def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(store: Store) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever another test left
     record = begin(store)
     other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
