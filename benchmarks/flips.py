@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from arms import LIMITS, inner
 from improves import CALIBRATION_SEED
-from own_goals import SUITES
+from own_goals import SUITES, tickets
 from torch import Tensor
 
 from autoagent.evals import Suite, run_suite
@@ -43,7 +43,8 @@ from autoagent.training.dataset import DatasetConfig, build_dataset
 from autoagent.training.evolve import parts_of
 from autoagent.training.examples import Example
 from autoagent.training.finetune import FinetuneConfig, finetune
-from autoagent.training.losses import target_logits
+from autoagent.training.holding import divergence
+from autoagent.training.losses import next_weights, target_logits
 from autoagent.training.sampling import SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
 
@@ -54,7 +55,7 @@ LONGEST = 4096  # tokens of a run
 class Said:
     """What a model predicts at the targets of one example."""
 
-    logs: Tensor  # (N, V) log-probabilities
+    logits: Tensor  # (N, V)
     chosen: Tensor  # (N,) what was sampled there
 
 
@@ -64,7 +65,7 @@ def main() -> int:
     practice, measure = parts_of(suite)
     home = options.work / suite.name
     _say(sample_suite(practice, model=EMBEDDED, home=home, config=_sampling(options), jobs=_jobs()).sentence)
-    elsewhere = _elsewhere(options.work / "elsewhere", options.others)
+    elsewhere = _elsewhere(options.work / f"elsewhere-{options.others}", options.others)
     before = [list(said) for said in _predictions(Versions(home).resolve(EMBEDDED), elsewhere)]
     print(f"{len(elsewhere)} verified runs of {options.others} other goals; gained of {len(measure.tasks)}")
     columns = ("settings", "other decisions in", "KL, nats a token", "reached", "updates", "seconds")
@@ -117,9 +118,9 @@ def _jobs() -> int:
 
 def _elsewhere(home: Path, count: int) -> list[Sequence[Example]]:
     """The embedded model's verified runs on other goals: the examples of each."""
-    done = home / f"done-{count}"
+    done = home / "done"
     if not done.exists():
-        suite = earlier.other_goals(SUITES["tickets"](None), seed=CALIBRATION_SEED, at_least=count)
+        suite = earlier.other_goals(tickets(), seed=CALIBRATION_SEED, at_least=count)
         assert suite is not None
         some = Suite(suite.name, tuple(sorted(suite.tasks, key=lambda task: task.id)[:count]))
         run_suite(some, model=EMBEDDED, seeds=[CALIBRATION_SEED], jobs=_jobs(), home=home, limits=LIMITS)
@@ -143,9 +144,8 @@ def _predictions(folder: str | Path, runs: Sequence[Sequence[Example]]) -> Itera
 @torch.no_grad()
 def _said(model: torch.nn.Module, example: Example) -> Said:
     ids = torch.tensor([example.ids])
-    where = torch.tensor([example.mask]).roll(-1, dims=1) > 0
-    where[:, -1] = False
-    return Said(target_logits(model, ids, where).log_softmax(-1), ids.roll(-1, dims=1)[where])
+    where = next_weights(torch.tensor([example.mask])) > 0
+    return Said(target_logits(model, ids, where), ids.roll(-1, dims=1)[where])
 
 
 def _compare(before: Sequence[Sequence[Said]], after: Iterator[Iterator[Said]]) -> tuple[float, float]:
@@ -153,16 +153,16 @@ def _compare(before: Sequence[Sequence[Said]], after: Iterator[Iterator[Said]]) 
 
     Where the untrained model would have said something else than it did, the grammar decided: left out.
     """
-    flipped, divergence, targets = 0, 0.0, 0
+    flipped, moved, targets = 0, 0.0, 0
     for old, new in zip(before, after, strict=True):
         other = False
         for one, two in zip(old, new, strict=True):
-            its_own = one.logs.argmax(-1) == one.chosen
-            other |= bool((its_own & (two.logs.argmax(-1) != one.chosen)).any())
-            divergence += float((one.logs.exp() * (one.logs - two.logs)).sum())
+            its_own = one.logits.argmax(-1) == one.chosen
+            other |= bool((its_own & (two.logits.argmax(-1) != one.chosen)).any())
+            moved += float(divergence(one.logits, two.logits).sum())
             targets += len(one.chosen)
         flipped += other
-    return flipped / len(before), divergence / max(1, targets)
+    return flipped / len(before), moved / max(1, targets)
 
 
 def _say(line: str) -> None:

@@ -171,8 +171,11 @@ def test_a_locked_record_says_so(store: Store) -> None:
     impatient.close()
 
 
-def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(store: Store) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever another test left
+def test_ctrl_c_while_another_program_writes_is_an_ending_that_is_on_record(
+    store: Store, request: pytest.FixtureRequest
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if begun in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     record = begin(store)
     other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")

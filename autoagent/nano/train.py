@@ -19,6 +19,7 @@ from autoagent.nano.progress import Display
 from autoagent.nano.runs import FIXED, RATES, SHAPE, note_data, open_run, start_annealing
 from autoagent.nano.tokenizer import load_tokenizer
 from autoagent.training.batches import Batch, Batches
+from autoagent.training.losses import next_weights
 from autoagent.training.mixture import Mixture
 from autoagent.training.parallel import ALONE, Group, gathered
 from autoagent.training.placement import has_compiler
@@ -146,8 +147,7 @@ def _fit(group: Group, config: NanoTraining, show: Callable[[Progress], None] | 
 
 def nano_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Next-token cross-entropy; logits are made only where a target is."""
-    wanted = batch.weights.roll(-1, dims=1)  # position t predicts token t + 1
-    wanted[:, -1] = 0
+    wanted = next_weights(batch.weights)
     where = wanted > 0
     logits = model(batch.ids, where)  # (N, V)
     losses = F.cross_entropy(logits.float(), batch.ids.roll(-1, dims=1)[where], reduction="none")

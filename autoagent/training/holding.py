@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from autoagent.training.batches import Batch
-from autoagent.training.losses import target_logits
+from autoagent.training.losses import next_weights, target_logits
 from autoagent.training.placement import cast
 
 
@@ -31,8 +31,7 @@ class HeldLoss:
         self._sums: list[Tensor] = []  # of each batch, held targets and others in turn: their loss, how many
 
     def __call__(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        weights = batch.weights.roll(-1, dims=1)
-        weights[:, -1] = 0  # position t predicts token t + 1
+        weights = next_weights(batch.weights)
         where = weights != 0
         logits, sizes = target_logits(model, batch.ids, where), weights[where].abs()
         held = weights[where] < 0

@@ -28,18 +28,22 @@ class Measured(Protocol):
 def token_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Next-token cross-entropy of any model from ids (B, T) to logits (B, T, V), or an object with logits."""
     losses, where = target_losses(model, batch)
-    weights = batch.weights.roll(-1, dims=1)[where]
+    weights = next_weights(batch.weights)[where]
     return (losses * weights).sum(), weights.sum()
 
 
 def target_losses(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Cross-entropy of every target (N,), row by row, and where it is predicted: (B, T), true in N places."""
-    where = batch.weights.roll(-1, dims=1) > 0  # position t predicts token t + 1
-    where[:, -1] = False
-    wanted = batch.ids.roll(-1, dims=1)[where]
-    return nn.functional.cross_entropy(
-        target_logits(model, batch.ids, where), wanted, reduction="none"
-    ), where
+    where = next_weights(batch.weights) > 0
+    logits, wanted = target_logits(model, batch.ids, where), batch.ids.roll(-1, dims=1)[where]
+    return nn.functional.cross_entropy(logits, wanted, reduction="none"), where
+
+
+def next_weights(weights: Tensor) -> Tensor:
+    """What each place counts that predicts the token after it, by the tokens' weights (B, T)."""
+    after = weights.roll(-1, dims=1)
+    after[:, -1] = 0
+    return after
 
 
 def target_logits(model: nn.Module, ids: Tensor, where: Tensor) -> Tensor:

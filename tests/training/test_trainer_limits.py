@@ -21,7 +21,8 @@ from autoagent.training.boards import Board
 from autoagent.training.curves import draw_training, read_log
 from autoagent.training.learning import PreferenceConfig
 from autoagent.training.losses import mean_loss, token_loss
-from autoagent.training.parallel import ALONE, Group, launched
+from autoagent.training.parallel import ALONE, Group, Value, launched
+from autoagent.training.placement import place
 from autoagent.training.preference import DpoLoss, Pair, PairBatches
 from autoagent.training.trainer import FitReport, Progress, TrainerConfig, fit
 
@@ -266,3 +267,14 @@ def test_tensorboard_shows_validation_and_the_method_s_own_numbers(tmp_path: Pat
     events.Reload()
     assert [event.step for event in events.Scalars("validation_loss")] == [70, 100]
     assert events.Scalars("reward_margin")[-1].value == 5.0
+
+
+def test_where_nothing_falls_to_a_process_no_precision_is_measured() -> None:
+    class Second(Group):
+        def agree(self, value: Value) -> Value:
+            return value
+
+    group = Second(rank=1, size=2)
+    alone = Batches(Examples([([1] * 20, [1] * 20)]), tokens=64, group=group)
+    found = place(model(), alone, TrainerConfig(steps=1, device="cpu"), token_loss, group)
+    assert found.precision == "fp32"
