@@ -68,8 +68,9 @@ class TaskCheck:
 
     def __repr__(self) -> str:
         """What is expected, for the record."""
-        named = {name: getattr(self.expected, name) for name in self.expected.model_fields_set}
-        return ", ".join(f"{name}={value!r}" for name, value in named.items())
+        given = self.expected.model_fields_set - {"reference"}  # which is not checked
+        named = [name for name in Expected.model_fields if name in given]
+        return ", ".join(f"{name}={getattr(self.expected, name)!r}" for name in named)
 
     def _shortcomings(self, workspace: Workspace, answer: str) -> Iterator[tuple[Part, str]]:
         declined = self.ending == "declined"

@@ -10,13 +10,13 @@ from autoagent.evals.task import Expected
 from autoagent.trajectory import Observation, Trajectory
 
 FailureKind = Literal[
-    "wrong tool",  # the first tool called is none of the expected ones
+    "wrong tool",  # the first tool called is none of those the task takes
     "argument error",  # a call was refused or failed, and never succeeded, or had other arguments
-    "wrong order",  # the expected tools, one before the other
+    "wrong order",  # the right tools, one before the other
     "did not ask",
     "wrong answer",
     "wrong effect",  # files, memory, or what the check command looks at
-    "early finish",  # without any action, or before an expected tool was tried
+    "early finish",  # without any action, or before a tool that the task takes was tried
     "declined wrongly",
     "did not decline",
     "budget",  # steps, tokens or time ran out
@@ -71,21 +71,24 @@ def _finished_wrong(expected: Expected, run: Trajectory, missed: Collection[Part
         return "did not ask"
     if not actions and not expected.declines:
         return "early finish"
-    wanted = {*expected.calls, *expected.arguments}
+    called = [seen.call.name for seen in actions]
+    wanted = {*expected.reference, *expected.calls, *expected.arguments}
     helpful = {"ask_user"} if expected.asks else set()
-    if actions and wanted and actions[0].call.name not in wanted | helpful:
+    if actions and wanted and called[0] not in wanted | helpful:
         return "wrong tool"
     if any(seen.detail == "denied" for seen in actions):
         return "denied"
     succeeded = {seen.call.name for seen in actions if seen.ok}
-    if {seen.call.name for seen in actions} - succeeded or (actions and not actions[-1].ok):
+    if set(called) - succeeded or (actions and not actions[-1].ok):
         return "argument error"
-    if "calls" in missed:
+    if "calls" in missed or (len(called) < len(expected.reference) and set(expected.reference) - set(called)):
         return "early finish"
     if "order" in missed:
         return "wrong order"
     if "arguments" in missed:
         return "argument error"
+    if sorted(called) == sorted(expected.reference) and called != list(expected.reference):
+        return "wrong order"
     return "wrong effect" if {"files", "memory", "command"} & set(missed) else "wrong answer"
 
 

@@ -124,6 +124,10 @@ class Expected(Data):
     arguments: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict, description="By tool: some successful call had exactly these arguments."
     )
+    reference: tuple[str, ...] = Field(
+        default=(),
+        description="Tools of one right way, call by call: never checked, it only tells why a run was lost.",
+    )
     command: str | None = Field(
         default=None, description="Shell command, run in the workspace with $ANSWER; must exit with 0."
     )

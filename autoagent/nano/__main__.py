@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from functools import partial
@@ -32,7 +33,9 @@ def data(
     shards: Annotated[int, typer.Option(min=1, help="Shards of 4,000 episodes in all.")] = 40,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first shard.")] = 0,
-    vocabulary: Annotated[int, typer.Option(min=320, help="Token ids of a new tokenizer.")] = 1536,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=320, help="Token ids of a new tokenizer; 1,536 by default.")
+    ] = None,
     out: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
     more: Annotated[list[str] | None, typer.Option(metavar="FAMILY=FACTOR", help="Change a share.")] = None,
     human: Annotated[
@@ -42,12 +45,16 @@ def data(
 ) -> None:
     """Write training shards; a tokenizer is trained first where there is none."""
     from autoagent.nano.data import Mix, train_tokenizer, write_shards
+    from autoagent.nano.tokenizer import load_tokenizer
 
     mix = Mix(_factors(more or []), human, human_share)
     began = time.monotonic()
     if not (work / "tokenizer" / "tokenizer.json").exists():
         typer.echo("training the tokenizer …", err=True)
-        train_tokenizer(work / "tokenizer", vocab_size=vocabulary, mix=mix)
+        train_tokenizer(work / "tokenizer", vocab_size=vocabulary or 1536, mix=mix)
+    elif vocabulary is not None and (there := len(load_tokenizer(work / "tokenizer"))) != vocabulary:
+        has = f"{work / 'tokenizer'} has {there:,} ids"
+        raise UsageError(f"{has}, not {vocabulary:,}: choose another --work")
     made = 0
 
     def show(done: int, tokens: int) -> None:
@@ -66,6 +73,8 @@ def data(
         mix=mix,
         on_shard=show,
     )
+    if not made:
+        typer.echo(f"{work / out} has its {shards} shards already", err=True)
 
 
 def _factors(texts: list[str]) -> dict[str, float]:
@@ -78,6 +87,8 @@ def _factors(texts: list[str]) -> dict[str, float]:
             factors[family] = float(factor)
         except ValueError:
             raise UsageError(f"--more {text}: write it as FAMILY=FACTOR, like read_value=5") from None
+        if not 0 <= factors[family] < math.inf:
+            raise UsageError(f"--more {text}: the factor is a number from 0 on")
         if family not in FAMILIES:
             raise UsageError(f"--more {text}: there is no family {family}; there are {', '.join(FAMILIES)}")
     return factors
@@ -225,8 +236,10 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Argument(help="Model folder; the shipped weights by default.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Instances of the suite, each with other names and values.")] = 3,
-    first: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Instances of the suite, each with other names and values.")
+    ] = 3,
+    first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     scale: Annotated[float, typer.Option(help="Times the usual number of tasks; 0: one of each.")] = 1.0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Tasks at a time.")] = 1,
     unranked: Annotated[
@@ -237,7 +250,7 @@ def evaluate(
     ] = None,
     card: Annotated[Path | None, typer.Option(help="Write the model card here.")] = None,
 ) -> None:
-    """Measure a model on the builtin suite, and write its card."""
+    """Measure a model on the builtin suite; with --card without the ranking, too, on a third of the tasks."""
     from rich.console import Console
 
     from autoagent.evals import print_report, run_suite
@@ -245,6 +258,14 @@ def evaluate(
     from autoagent.nano.habits import HABITS, unranked_copy
     from autoagent.nano.suites import builtin
 
+    if model is not None and not model.is_dir():
+        raise UsageError(f"no model folder {model}")
+    if card is not None and not card.is_dir():
+        raise UsageError(f"--card {card}: no such folder; it is that of the model")
+    if card is not None and unranked:
+        raise UsageError("--card measures with and without the ranking: leave --unranked out")
+    if human is not None and not human.is_file():
+        raise UsageError(f"--human {human}: no such file; benchmarks/human.py --out writes it")
     with TemporaryDirectory(prefix="autoagent-eval-") as scratch:
         name = str(model or "embedded")
         if unranked:
@@ -252,10 +273,14 @@ def evaluate(
         tasks = partial(builtin, scale=scale, among=HABITS.shown_tools if unranked else 0)
         chosen = range(first, first + seeds)
         report = run_suite(tasks, model=name, seeds=chosen, jobs=jobs, on_result=_dot)
-    print(file=sys.stderr)
-    print_report(report, Console())
-    if card is not None:
-        write_card(report, card, human)
+        print(file=sys.stderr)
+        print_report(report, Console())
+        if card is not None:
+            copy = str(unranked_copy(model, Path(scratch)))
+            fewer = partial(builtin, scale=scale / 3, among=HABITS.shown_tools)
+            without = run_suite(fewer, model=copy, seeds=chosen, jobs=jobs, on_result=_dot)
+            print(file=sys.stderr)
+            write_card(report, card, human, without)
 
 
 def _dot(result: TaskResult) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from autoagent.evals import Report, TaskResult
 from autoagent.nano.families import FAMILIES, SPLITS
 from autoagent.nano.families.base import DECLINE
+from autoagent.nano.habits import HABITS
 from autoagent.prompts import prompt_hash
 
 _BANDS = {  # least share of goals reached, and how the families that reach it are headed
@@ -27,13 +28,16 @@ _SPLITS = {
 }
 
 
-def write_card(report: Report, folder: Path, human: Path | None = None) -> None:
+def write_card(
+    report: Report, folder: Path, human: Path | None = None, unranked: Report | None = None
+) -> None:
     """Write ``README.md`` (for people) and ``measured.json`` (for programs) into a model folder.
 
     Args:
         report: Of the builtin suite.
         folder: Of the model that was measured.
         human: What ``benchmarks/human.py --out`` wrote, if human requests were measured.
+        unranked: Of the same suite without the help of the ranking, if that was measured.
     """
     people = _people(json.loads(human.read_text(encoding="utf-8"))) if human else {}
     facts = {
@@ -42,14 +46,8 @@ def write_card(report: Report, folder: Path, human: Path | None = None) -> None:
         "tasks": report.n,
         "success": round(report.success, 6),
         "interval": [round(report.low, 4), round(report.high, 4)],
-        "splits": {
-            name: {
-                "n": split.n,
-                "success": round(split.success, 4),
-                "interval": [round(split.low, 4), round(split.high, 4)],
-            }
-            for name, split in report.splits.items()
-        },
+        "splits": _splits(report),
+        "unranked": _splits(unranked) if unranked else {},
         "families": {
             name: {"n": family.n, "success": round(family.success, 4), "failures": dict(family.failures)}
             for name, family in report.families.items()
@@ -60,7 +58,18 @@ def write_card(report: Report, folder: Path, human: Path | None = None) -> None:
         "model": report.model,
     }
     (folder / "measured.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_text(report, _config(folder), people), encoding="utf-8")
+    (folder / "README.md").write_text(_text(report, _config(folder), people, unranked), encoding="utf-8")
+
+
+def _splits(report: Report) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "n": split.n,
+            "success": round(split.success, 4),
+            "interval": [round(split.low, 4), round(split.high, 4)],
+        }
+        for name, split in report.splits.items()
+    }
 
 
 def _people(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +79,7 @@ def _people(found: Mapping[str, Any]) -> dict[str, Any]:
             "tool": found[intents]["figures"]["model"]["tool"],
             "exact": found[intents]["figures"]["model"]["exact"],
             "ranking": found[intents]["figures"]["ranking"]["tool"],
+            "bm25": found[intents]["figures"].get("bm25", {}).get("tool"),
         }
         for intents in ("seen", "held out")
     }
@@ -83,7 +93,9 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _text(report: Report, config: dict[str, Any], people: dict[str, Any]) -> str:
+def _text(
+    report: Report, config: dict[str, Any], people: dict[str, Any], unranked: Report | None = None
+) -> str:
     training = config.get("training", {})
     parameters, tokens = training.get("parameters", 0) / 1e6, training.get("tokens", 0) / 1e6  # millions
     return f"""# The embedded model
@@ -102,7 +114,7 @@ tools. It knows nothing but how to use tools; everything it answers comes from t
 | split | what is new in it | n | success | 95 % interval |
 |---|---|---|---|---|
 {_split_rows(report)}
-
+{_unranked_part(unranked)}
 By family: successes of n, over all seeds.
 
 | family | {" | ".join(SPLITS)} | failures by kind |
@@ -138,6 +150,19 @@ def _split_rows(report: Report) -> str:
         for name, about in _SPLITS.items()
         if (split := report.splits.get(name))
     )
+
+
+def _unranked_part(report: Report | None) -> str:
+    if report is None:
+        return ""
+    rates = ", ".join(
+        f"`{name}` {split.success:.0%} ({split.low:.0%} to {split.high:.0%}, n={split.n})"
+        for name, split in report.splits.items()
+    )
+    return f"""
+The runtime's ranking chooses which tools the model is shown, and in what order. Without it, the right ones
+among {HABITS.shown_tools} at random, in no order: {rates}.
+"""
 
 
 def _family_rows(report: Report) -> str:
@@ -182,7 +207,8 @@ def _human_part(people: dict[str, Any]) -> str:
     if not people:
         return ""
     rows = "\n".join(
-        f"| intents {intents} | {_rate(each['tool'])} | {_rate(each['exact'])} | {_rate(each['ranking'])} |"
+        f"| intents {intents} | {_rate(each['tool'])} | {_rate(each['exact'])} | {_rate(each['ranking'])} | "
+        f"{_rate(each['bm25']) if each.get('bm25') else '–'} |"
         for intents, each in people.items()
     )
     return f"""
@@ -191,8 +217,8 @@ def _human_part(people: dict[str, Any]) -> str:
 `benchmarks/human.py`: test requests of hwu64, clinc150 and snips, six invented tools each, two of the others
 from the same scenario. A fifth of the intents is held out entirely.
 
-| | right tool first | exact call (requests with slots) | right tool by the ranking alone |
-|---|---|---|---|
+| | right tool first | exact call (requests with slots) | right tool by the ranking alone | by BM25 alone |
+|---|---|---|---|---|
 {rows}
 """
 

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoagent.errors import UsageError
+from autoagent.models import disk
 from autoagent.nano.datasheet import stamp
 from autoagent.nano.expert import Demonstration, NotShown, demonstrate
 from autoagent.nano.families import FAMILIES, Episode, Maker
 from autoagent.nano.habits import HABITS
+from autoagent.nano.tokenizer import load_tokenizer
 
 SHARD_EPISODES = 4_000
 _FEWER, _FEWEST = 0.4, 5  # of the demonstrations show fewer tools than a run, though so many at least
@@ -168,17 +171,19 @@ def write_shards(
 
 
 def _write_shard(job: tuple[Path, Path, str, Mix]) -> int:
-    from transformers import AutoTokenizer
-
     tokenizer_folder, file, seed, mix = job
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = load_tokenizer(tokenizer_folder)
     encoded = [
         encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES, mix)
     ]
     arrays = pack(encoded)
     partial = file.with_name(f".partial-{os.getpid()}-{file.name}")  # no trainer picks it up
-    np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own options
-    partial.replace(file)
+    try:
+        np.savez(partial, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own options
+        partial.replace(file)
+    except OSError as fault:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {file}, those before are kept: {disk.reason(fault)}") from None
     return int(arrays["ids"].size)
 
 

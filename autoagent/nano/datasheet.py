@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autoagent.errors import UsageError
+from autoagent.models import disk
 from autoagent.nano.tokenizer import tokenizer_hash
 
 ABOUT_DATA = "data.json"
@@ -22,7 +22,7 @@ def stamp(data: Path, tokenizer: Path, made: Mapping[str, Any] | None = None) ->
         UsageError: those that are there were made with another tokenizer, seed or mix.
     """
     about = {"tokenizer": tokenizer_hash(tokenizer)} | dict(made or {})
-    kept = read_about_data(data)
+    kept = read_about_data(data) if any(data.glob("shard-*.npz")) else {}
     for key, value in about.items():
         if kept.get(key, value) != value:
             other = key if key == "tokenizer" else f"{key} ({kept[key]}, not {value})"
@@ -53,7 +53,11 @@ def hash_files(files: Iterable[Path]) -> str:
 
 
 def write_json(file: Path, settings: dict[str, Any]) -> None:
-    """Write settings so that the file is whole, the old or the new, whatever happens."""
-    unfinished = file.with_name(f"{file.name}.tmp")
-    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
+    """Write settings so that the file is whole, the old or the new, whatever happens.
+
+    Raises :class:`UsageError` where it cannot be written; what was there stays.
+    """
+    try:
+        disk.replace(file, (json.dumps(settings, indent=2) + "\n").encode())
+    except OSError as fault:
+        raise UsageError(f"cannot write {file}: {disk.reason(fault)}") from None

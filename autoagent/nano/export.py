@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from autoagent.errors import UsageError
+from autoagent.models.loading import quiet
 from autoagent.nano.habits import FOLDER
 from autoagent.nano.model import NanoConfig, shape
 from autoagent.nano.runs import read_settings, spent
@@ -51,7 +52,8 @@ def export(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        model.save_pretrained(unfinished, max_shard_size=shard)
+        with quiet():
+            model.save_pretrained(unfinished, max_shard_size=shard)
         tokenizer.save_pretrained(unfinished)
         (unfinished / ABOUT).write_bytes((FOLDER / ABOUT).read_bytes())
         about["prompts"] = prompt_hash(unfinished)  # pinned: an edited prompt needs new weights

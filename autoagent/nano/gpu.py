@@ -19,6 +19,9 @@ from autoagent.config import Settings
 from autoagent.errors import UsageError
 from autoagent.models.needs import cores
 from autoagent.nano.export import export
+from autoagent.nano.model import preset
+from autoagent.nano.requests import HumanData
+from autoagent.nano.tokenizer import load_tokenizer
 from autoagent.nano.train import NanoTraining, anneal, train
 from autoagent.training.checkpoint import read_checkpoint
 from autoagent.training.trainer import FitReport
@@ -43,9 +46,15 @@ class GpuRecipe(Settings):
 
 
 def run(recipe: GpuRecipe) -> FitReport:
-    """Make data and train for this call's minutes; with ``last``, anneal and export within them."""
+    """Make data and train for this call's minutes; with ``last``, anneal and export within them.
+
+    Raises :class:`UsageError` where size or requests are none, or no data come in time.
+    """
     deadline = time.monotonic() + 60 * recipe.minutes * (1 - ENDING)
     work = recipe.work
+    preset(recipe.size, len(load_tokenizer(WEIGHTS)))
+    if recipe.human is not None:
+        HumanData.of(recipe.human)
     if not (work / "tokenizer").is_dir():  # training one takes minutes of a single core
         names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
         (work / "tokenizer").mkdir(parents=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoagent.errors import UsageError
-from autoagent.nano.datasheet import hash_files, read_about_data, write_json
+from autoagent.nano.datasheet import ABOUT_DATA, hash_files, read_about_data, write_json
 from autoagent.nano.tokenizer import load_tokenizer, tokenizer_hash
+from autoagent.training.batches import Shards
 from autoagent.training.checkpoint import FILE, read_checkpoint, save_checkpoint
 from autoagent.training.trainer import TrainerConfig
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 SETTINGS = "nano.json"  # of a run
 SHAPE = ("size", "hidden", "layers", "heads")
-FIXED = (*SHAPE, "batch_tokens", "context_weight", "seed")  # the trainer guards its own
 RATES = ("muon_learning_rate", "learning_rate", "warmup", "decay")
+FIXED = (*SHAPE, "batch_tokens", "context_weight", "seed", *RATES)
 NOT_SAVED = {"data", "tokenizer", "out", "threads", "processes", "device", "compile", "precision"}
 
 
@@ -37,10 +38,17 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 
 def open_run(config: NanoTraining) -> None:
-    """Keep settings and tokenizer beside the checkpoint; refuse to continue a run of other settings."""
+    """Keep settings and tokenizer beside the checkpoint.
+
+    Raises :class:`UsageError`, with nothing written, where the data are missing or of another tokenizer, and
+    where the folder holds a run of other settings.
+    """
     wanted = config.model_dump(mode="json", exclude=NOT_SAVED)
     hashed = tokenizer_hash(config.tokenizer)
-    if (config.out / SETTINGS).exists() and (config.out / FILE).exists():
+    data = _describe(config, hashed)
+    if (config.out / FILE).exists():
+        if not (config.out / SETTINGS).exists():
+            raise UsageError(f"{config.out} holds a run without its {SETTINGS}: choose another folder")
         saved = read_settings(config.out)
         for key in FIXED:
             if saved.get(key) != wanted[key]:
@@ -54,15 +62,21 @@ def open_run(config: NanoTraining) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         shutil.copytree(config.tokenizer, config.out / "tokenizer", dirs_exist_ok=True)
     wanted["budget"] = {key: wanted.pop(key) for key in ("minutes", "tokens")}
-    write_json(config.out / SETTINGS, wanted | {"data": _describe(config, hashed), "tokenizer": hashed})
+    write_json(config.out / SETTINGS, wanted | {"data": data, "tokenizer": hashed})
 
 
 def _describe(config: NanoTraining, tokenizer: str) -> dict[str, Any]:
     """What is said about the training data: by folder, its share and what its maker noted down."""
     described = {}
     for folder, share in config.data.items():
+        Shards(folder).files(0)  # so that there are some
         about = read_about_data(folder)
-        if about.get("tokenizer", tokenizer) != tokenizer:
+        if "tokenizer" not in about:
+            raise UsageError(
+                f"{folder} does not say what tokenizer its training data were made with ({ABOUT_DATA}): "
+                "make them again"
+            )
+        if about["tokenizer"] != tokenizer:
             raise UsageError(f"the training data in {folder} was made with another tokenizer: make it again")
         described[folder.name] = {"share": share} | about
     return described
@@ -83,6 +97,10 @@ def start_annealing(source: Path, out: Path, *, peak: float | None = None) -> di
     Returns the settings both share. The rate begins where that of ``source`` stood at its last checkpoint, or
     at the share ``peak`` of its highest.
     """
+    if source == out:
+        raise UsageError(f"{out.name} is the run to go on from: choose another --name")
+    if peak is not None and not 0 < peak <= 1:
+        raise UsageError(f"--peak {peak:g}: it is a share of the highest rate, above 0 and at most 1")
     if (out / FILE).exists():
         settings = read_settings(out)
         if settings.get("earlier", {}).get("run") != source.name:
@@ -104,7 +122,9 @@ def start_annealing(source: Path, out: Path, *, peak: float | None = None) -> di
     out.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source / "tokenizer", out / "tokenizer", dirs_exist_ok=True)
     earlier = settings.pop("earlier", {})
-    settings |= rates | {"earlier": {"run": source.name} | _used(state, earlier)}
+    told = {"run": source.name} | {key: settings[key] for key in ("data", "budget", *RATES)}
+    chain = [*earlier.get("runs", ()), told | {"tokens": state["tokens"]}]
+    settings |= rates | {"earlier": {"run": source.name, "runs": chain} | _used(state, earlier)}
     write_json(out / SETTINGS, settings)
     fresh = {"step": 0, "tokens": 0, "seconds": 0.0, "fraction": 0.0, "first_loss": math.nan}
     save_checkpoint(out, state | fresh | {"config": before.model_copy(update=rates).model_dump()})

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from autoagent.evals.suite import Suite
-from autoagent.evals.task import Task
+from autoagent.evals.task import Expected, Task
 from autoagent.nano.families import FAMILIES, SPLITS, Episode, Kind, Maker, Split
-from autoagent.nano.families.base import NoWording
+from autoagent.nano.families.base import Action, NoWording
 from autoagent.nano.habits import HABITS, known_builtins
 
 _ATTEMPTS = 60  # at a goal of which every part is worded on the held-out side
 # Tasks of each family that is measured in a split; few families have combinations or tools to hold out.
 PER_FAMILY: dict[Split, int] = {"seen": 2, "values": 3, "wordings": 3, "combinations": 50, "tools": 25}
+MORE = {"refusal": 5}  # times as many, by group: too few families for an interval that says something
 
 
 def builtin(
@@ -49,7 +50,8 @@ def _tasks(seed: int, scale: float, splits: Collection[Split], among: int) -> It
     for split in splits:
         for family, kind in FAMILIES.items():
             if split in kind.splits:
-                for number in range(max(1, round(scale * PER_FAMILY[split]))):
+                count = scale * PER_FAMILY[split] * MORE.get(kind.group, 1)
+                for number in range(max(1, round(count))):
                     yield measured_task(family, split, f"{seed}-{number}", among)
 
 
@@ -65,7 +67,23 @@ def measured_task(family: str, split: Split, seed: str, among: int = 0) -> Task:
     }
     if among:
         about["only"] = _some_tools(rng, episode, among)
-    return episode.task.model_copy(update=about)
+    return _with_reference(episode).model_copy(update=about)
+
+
+def _with_reference(episode: Episode) -> Task:
+    """The task, which knows by what tools the expert does it."""
+
+    def told(expected: Expected, actions: Sequence[Action]) -> Expected:
+        return expected.model_copy(update={"reference": tuple(each.tool for each in actions)})
+
+    task = episode.task
+    later = [
+        each.model_copy(update={"expected": told(each.expected, then.actions)})
+        for each, then in zip(task.follow_ups, episode.later, strict=True)
+    ]
+    return task.model_copy(
+        update={"expected": told(task.expected, episode.actions), "follow_ups": tuple(later)}
+    )
 
 
 def _drawn(kind: Kind, split: Split, seed: str) -> tuple[random.Random, Episode]:

@@ -84,7 +84,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"no tokenizer in {folder}: build one there first")
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as fault:  # a damaged file fails in many ways
+        raise UsageError(f"cannot read the tokenizer in {folder}: {fault}") from None
     return tokenizer
 
 

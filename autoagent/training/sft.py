@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from autoagent.models.loading import SMALL, quiet
 from autoagent.training.adapters import Prepared, prepare
 from autoagent.training.dataset import Dataset, Example
 from autoagent.training.examples import REPLAYED
@@ -343,8 +344,6 @@ def default_rate(engine: Engine, learning: Learning = _USUAL, *, held: float = 0
     measured (docs/learning.md): six times more where a good share of the tokens, ``held``, hold it to what
     it was.
     """
-    from autoagent.models.loading import SMALL
-
     small = engine.model.num_parameters() < SMALL
     full, low_rank = (6e-4 if held >= _HOLDING else 1e-4, 1e-3) if small else (2e-5, 2e-4)
     rate = low_rank if learning.adapter.low_rank else full
@@ -363,7 +362,7 @@ def mean_loss(engine: Engine, examples: Sequence[Example]) -> float:
 
 def write_model(engine: Engine, folder: Path, prepared: Prepared | None = None) -> None:
     """Write the trained model; all but weights and configuration is copied, byte by byte, from its base."""
-    with _no_bars():
+    with quiet():
         (prepared or Prepared(engine.model, AdapterConfig())).finish(folder)
     for file in engine.folder.iterdir():
         weights = ".safetensors" in file.name or file.suffix in (".bin", ".pt", ".gguf")
@@ -419,17 +418,3 @@ def _threads_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep the writer's own progress bar off the screen."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

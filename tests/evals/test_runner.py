@@ -57,6 +57,7 @@ LOOK = Task(
     files={"notes.txt": "The code is 42."},
     expected=Expected(answer="42", calls=("read_file",)),
 )
+TWICE = LOOK.model_copy(update={"expected": Expected(answer="42", reference=("read_file", "list_files"))})
 COPY = Task(
     id="copy",
     family="files",
@@ -120,11 +121,21 @@ def test_a_task_is_verified_by_what_was_left_behind() -> None:
             [READ, _finish("42")],
             "early finish",
         ),
+        (TWICE, [_call("find_file", name="notes.txt"), _finish("7")], "wrong tool"),
+        (TWICE, [READ, _finish("7")], "early finish"),
+        (TWICE, [_call("list_files"), READ, _finish("7")], "wrong order"),
+        (TWICE, [READ, _call("list_files"), _finish("7")], "wrong answer"),
     ],
 )
 def test_a_lost_task_says_why(task: Task, lines: list[Line], kind: str) -> None:
     result = _run(task, *lines)
     assert (result.success, result.failure) == (False, kind)
+
+
+def test_a_reference_is_no_part_of_the_check() -> None:
+    result = _run(TWICE, READ, _finish("42"))
+    assert result.success
+    assert "reference" not in str(result.verdict)
 
 
 def test_a_run_out_of_budget_is_told_from_one_that_went_round_in_circles() -> None:

@@ -50,3 +50,27 @@ def test_the_card_tells_what_the_model_can_do_and_what_not(tmp_path: Path) -> No
     measured = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
     assert (measured["tasks"], measured["families"]["dates"]["success"]) == (28, 0.0)
     assert measured["failures"] == {"declined wrongly": 4, "wrong answer": 5}
+
+
+def test_the_card_tells_what_the_ranking_does(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 99}')
+    with_it, without = (
+        summarize(
+            [_result(f"copy-values-{n}", n < reached) for n in range(10)],
+            suite="builtin",
+            model="m",
+            generated=True,
+            seconds=1.0,
+        )
+        for reached in (9, 4)
+    )
+    rates = {"rate": 0.75, "low": 0.7, "high": 0.8, "requests": 40}
+    figures = {"model": {"tool": rates, "exact": rates}, "ranking": {"tool": rates}, "bm25": {"tool": rates}}
+    people = {intents: {"figures": figures} for intents in ("seen", "held out")}
+    (tmp_path / "human.json").write_text(json.dumps(people), encoding="utf-8")
+    write_card(with_it, tmp_path, tmp_path / "human.json", without)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "in no order: `values` 40% (17% to 69%, n=10)." in card
+    assert card.count("| 75.0% (70.0% to 80.0%, n=40) " * 4) == 2
+    measured = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
+    assert measured["unranked"]["values"]["success"] == 0.4

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import resource
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,6 @@ from autoagent.nano.export import export, to_transformers
 from autoagent.nano.gpu import GpuRecipe
 from autoagent.nano.gpu import run as run_gpu
 from autoagent.nano.model import NanoConfig, NanoModel, preset, shape
-from autoagent.nano.progress import Board, ProgressLine
 from autoagent.nano.tokenizer import SPECIALS, build_tokenizer, load_tokenizer
 from autoagent.nano.train import NanoTraining, anneal, nano_loss, train
 from autoagent.training.batches import Batch
@@ -99,7 +96,7 @@ def tokenizer(folder: Path) -> Any:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder after a few steps on a copying task."""
     root = tmp_path_factory.mktemp("trained")
-    write_copies(root / "data", len(load_tokenizer(folder)))
+    write_copies(root / "data", folder)
     report = train(config(root, folder, tokens=3000), on_progress=lambda progress: None)
     assert report.finished
     return root / "run"
@@ -111,13 +108,13 @@ def config(root: Path, tokenizer: Path, **changes: Any) -> NanoTraining:
     return NanoTraining(**fields | changes)
 
 
-def write_copies(data: Path, vocabulary: int) -> None:
-    halves = np.random.default_rng(0).integers(5, vocabulary, (100, 30))
-    write_examples(data, [([*half, *half], [0] * 30 + [1] * 30) for half in halves])
+def write_copies(data: Path, tokenizer: Path) -> None:
+    halves = np.random.default_rng(0).integers(5, len(load_tokenizer(tokenizer)), (100, 30))
+    write_examples(data, tokenizer, [([*half, *half], [0] * 30 + [1] * 30) for half in halves])
 
 
-def write_examples(data: Path, examples: list[tuple[list[int], list[int]]]) -> None:
-    data.mkdir(parents=True)
+def write_examples(data: Path, tokenizer: Path, examples: list[tuple[list[int], list[int]]]) -> None:
+    stamp(data, tokenizer)
     ids = np.concatenate([ids for ids, _ in examples]).astype(np.uint16)
     mask = np.concatenate([mask for _, mask in examples]).astype(np.uint8)
     starts = np.cumsum([0, *(len(ids) for ids, _ in examples)])
@@ -283,17 +280,30 @@ def test_training_goes_on_where_it_stopped_and_refuses_other_settings(trained: P
     root = trained.parent
     report = train(config(root, folder, tokens=5000), on_progress=lambda progress: None)
     assert report.tokens >= 5000
+    kept = (trained / "nano.json").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="size=tiny, not cpu"):
         train(config(root, folder, tokens=9000, size="cpu"))
     with pytest.raises(UsageError, match=r"learning_rate=0.003, not 0.1"):
         train(config(root, folder, tokens=9000, learning_rate=0.1))
+    with pytest.raises(UsageError, match=r"decay=0.4, not 0.2"):
+        train(config(root, folder, tokens=9000, decay=0.2))
+    assert (trained / "nano.json").read_text(encoding="utf-8") == kept
+
+
+def test_a_checkpoint_without_its_settings_is_left_alone(trained: Path, tmp_path: Path, folder: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    write_copies(tmp_path / "data", folder)
+    (run / "nano.json").unlink()
+    with pytest.raises(UsageError, match=r"run holds a run without its nano.json: choose another folder"):
+        train(config(tmp_path, folder, tokens=9000, size="cpu"))
+    assert not (run / "nano.json").exists()
 
 
 @pytest.fixture(scope="module")
 def constant(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder whose rate never fell."""
     root = tmp_path_factory.mktemp("constant")
-    write_copies(root / "data", len(load_tokenizer(folder)))
+    write_copies(root / "data", folder)
     train(config(root, folder, tokens=3000, decay=0), on_progress=lambda progress: None)
     return root / "run"
 
@@ -319,10 +329,12 @@ def test_annealing_goes_on_from_a_run_at_its_rate_and_ends_at_zero(constant: Pat
     assert annealed(constant)[1] == []  # it is done
     about = json.loads((export(out, out.with_name("model")) / "training.json").read_text(encoding="utf-8"))
     assert about["earlier"]["run"] == "run"
+    (told,) = about["earlier"]["runs"]
+    assert (told["run"], told["decay"], told["data"]["data"]["shards"]) == ("run", 0, 1)
     assert about["tokens"] == about["earlier"]["tokens"] + seen[-1].tokens
     assert about["fraction"] == 1.0
     assert about["data"]["data"]["shards"] == 1
-    with pytest.raises(UsageError, match="does not anneal annealed: choose another --name"):
+    with pytest.raises(UsageError, match="annealed is the run to go on from: choose another --name"):
         anneal(out, out, data={constant.with_name("data"): 1.0}, tokens=10)
 
 
@@ -337,7 +349,7 @@ def test_width_depth_and_heads_are_settings_of_their_own(tmp_path: Path, folder:
     assert shape({"size": "tiny", "hidden": 160, "layers": 5}, 600) == NanoConfig(
         vocab_size=600, hidden=160, layers=5, heads=5, kv_heads=5, intermediate=448
     )
-    write_copies(tmp_path / "data", len(load_tokenizer(folder)))
+    write_copies(tmp_path / "data", folder)
     train(config(tmp_path, folder, tokens=1000, layers=1, heads=2), on_progress=lambda progress: None)
     path = export(tmp_path / "run", tmp_path / "model")
     written = json.loads((path / "config.json").read_text(encoding="utf-8"))
@@ -348,8 +360,7 @@ def test_width_depth_and_heads_are_settings_of_their_own(tmp_path: Path, folder:
 
 def test_data_made_with_another_tokenizer_are_refused(tmp_path: Path, folder: Path) -> None:
     build_tokenizer(CORPUS, tmp_path / "other", vocab_size=400)
-    write_copies(tmp_path / "data", 300)
-    stamp(tmp_path / "data", folder)
+    write_copies(tmp_path / "data", folder)
     with pytest.raises(UsageError, match=r"training data in .*data was made with another tokenizer: make it"):
         train(config(tmp_path, tmp_path / "other", tokens=1000))
     with pytest.raises(UsageError, match="made with another tokenizer: choose another folder"):
@@ -357,6 +368,10 @@ def test_data_made_with_another_tokenizer_are_refused(tmp_path: Path, folder: Pa
     (tmp_path / "data" / "data.json").write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match=r"cannot read .*data.json"):
         train(config(tmp_path, folder, tokens=1000))
+    (tmp_path / "data" / "data.json").unlink()
+    with pytest.raises(UsageError, match=r"data does not say what tokenizer its training data"):
+        train(config(tmp_path, folder, tokens=1000))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_keeps_the_weights_before(trained: Path, tmp_path: Path) -> None:
@@ -407,33 +422,11 @@ def test_curves_of_runs_become_a_picture(constant: Path, tmp_path: Path) -> None
         loss_curve(tmp_path)
 
 
-def test_without_matplotlib_one_line_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UsageError, match=r"needs matplotlib: pip install 'autoagent\[train\]'"):
-        draw({}, tmp_path / "loss.svg")
-
-
-def test_tensorboard_reads_the_loss_by_tokens(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    board = Board(tmp_path)
-    for step in range(1, 31):
-        board(Progress(step, 100 * step, 3.0 - step / 20, 1e4, 1.0, 0.1, 1.0, 1.0))
-    board.close()
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert [event.step for event in events.Scalars("loss")] == [100, 1000, 2000, 3000]
-    assert events.Scalars("loss")[-1].value == pytest.approx(1.5)
-
-
 @pytest.mark.slow
 def test_the_gpu_recipe_adds_up_calls_and_ends_in_time(tmp_path: Path, folder: Path) -> None:
     """On a CPU with the smallest model, seconds instead of minutes, and data that are there already."""
     shutil.copytree(folder, tmp_path / "tokenizer")
-    write_copies(tmp_path / "shards", len(load_tokenizer(folder)))
+    write_copies(tmp_path / "shards", folder)
     recipe = GpuRecipe(
         work=tmp_path, minutes=0.2, size="tiny", batch_tokens=2048, device="cpu", compile=False
     )
@@ -456,7 +449,8 @@ def test_a_mistake_at_the_start_leaves_no_run_behind(tmp_path: Path, folder: Pat
         train(config(tmp_path, folder, tokens=1000, size="huge"))
     with pytest.raises(UsageError, match="no training data in"):
         train(config(tmp_path, folder, tokens=1000, layers=1))
-    write_copies(tmp_path / "data", len(load_tokenizer(folder)))
+    assert not (tmp_path / "run").exists()
+    write_copies(tmp_path / "data", folder)
     assert train(config(tmp_path, folder, tokens=1000), on_progress=lambda progress: None).finished
 
 
@@ -472,18 +466,6 @@ def test_nothing_trained_is_said_in_one_line(tmp_path: Path) -> None:
         annealed(tmp_path / "run")
 
 
-def test_progress_off_a_terminal_is_whole_lines() -> None:
-    stream = io.StringIO()
-    line = ProgressLine(stream)
-    for step in (1, 2):
-        line(Progress(step, 8000 * step, 2.5, 12_345.0, 1.0, 0.25, 60.0, 180.0))
-    line.close()
-    assert stream.getvalue() == (
-        "step 1  0.01M tokens  loss 2.500  12,345 tokens/s  rate 1.00  25%  0:03:00 left\n"
-        "step 2  0.02M tokens  loss 2.500  12,345 tokens/s  rate 1.00  25%  0:03:00 left\n"
-    )
-
-
 @pytest.mark.slow
 def test_learns_to_copy_what_it_never_saw(folder: Path, tmp_path: Path) -> None:
     """The skill everything else rests on: a span of any length, a separator, the span again, seen once."""
@@ -491,7 +473,7 @@ def test_learns_to_copy_what_it_never_saw(folder: Path, tmp_path: Path) -> None:
     for length in chance.integers(8, 28, 12_000):
         span = chance.integers(5, 80, length)
         examples.append(([*span, 4, *span], [0] * (length + 1) + [1] * length))
-    write_examples(tmp_path / "data", examples)
+    write_examples(tmp_path / "data", folder, examples)
     report = train(
         config(tmp_path, folder, tokens=400_000, batch_tokens=2048), on_progress=lambda progress: None
     )

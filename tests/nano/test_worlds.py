@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,36 @@ def test_a_goal_is_not_reached_by_finishing_at_once() -> None:
         if not task.expected.declines:
             nothing = ScriptedModel([["finish"], ToolCall(name="finish", arguments={"answer": "Done."})])
             assert not run_task(task, model=nothing).success, task.goal
+
+
+@pytest.mark.parametrize("family", ["custom_several", "one_after_another", "keep_result"])
+def test_a_custom_tool_called_with_other_values_does_not_reach_the_goal(family: str) -> None:
+    tried = 0
+    for seed in range(600):
+        episode = FAMILIES[family].make(Maker.of(random.Random(f"{family} other values {seed}"), "seen"))
+        spoiled = with_other_values(episode)
+        if spoiled is not None and run_task(episode.task, model=Expert(episode)).success:
+            assert not run_task(episode.task, model=Expert(spoiled)).success, episode.task.goal
+            tried += 1
+        if tried == 3:
+            return
+    raise AssertionError("no goals with a custom tool of several arguments")
+
+
+def with_other_values(episode: Episode) -> Episode | None:
+    """The same with other texts for a custom tool that answers whatever it is given, if there is one."""
+    talkative = {tool.name: tool.arguments for tool in episode.task.tools if tool.arguments}
+    for number, action in enumerate(episode.actions):
+        about = talkative.get(action.tool)
+        if about is None or callable(action.arguments):
+            continue
+        texts = [name for name in action.arguments if about[name].type == "text"]
+        if texts:
+            other = replace(action, arguments=dict(action.arguments) | {texts[0]: "zzz"})
+            return replace(
+                episode, actions=(*episode.actions[:number], other, *episode.actions[number + 1 :])
+            )
+    return None
 
 
 def test_few_goals_are_out_of_the_rankings_reach() -> None:

@@ -94,4 +94,5 @@ def _all(parts: Sequence[Expected], told: Sequence[Clause]) -> Expected:
         files=files,
         remembers=next((part.remembers for part in parts if part.remembers), None),
         calls=tuple(dict.fromkeys(call for part in parts for call in part.calls)),
+        arguments={name: given for part in parts for name, given in part.arguments.items()},
     )

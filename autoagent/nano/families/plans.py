@@ -129,12 +129,13 @@ def _kept(make: Maker, source: Clause, sink: str) -> Clause:
     told, found = source.answer, [replace(each, part=source.words) for each in source.actions]
     if sink == "save":
         last = Action("save_memory", lambda seen: {"text": told(seen)}, source.because, part=begin)
-        expected = Expected(remembers=source.value)
+        wanted: dict[str, object] = {"remembers": source.value}
     else:
         tool = {"write": "write_file", "append": "append_file"}[sink]
         last = Action(tool, lambda seen: {"path": path, "content": told(seen)}, source.because, part=begin)
         content = source.value if sink == "write" else f"{before}\n{source.value}"
-        expected = Expected(files={path: content})
+        wanted = {"files": {**source.expected.files, path: content}}
+    expected = source.expected.model_copy(update=wanted | {"answer": None})
     return Clause(goal, (*found, last), expected, tells=False, memory=source.memory, tools=source.tools)
 
 
@@ -218,7 +219,10 @@ def find_and_read(make: Maker) -> Episode:
     make.put(path, text)
     goal = make.say(
         "[Find|Locate] [the file |]{n} and [read it|tell me what it says|show me what is in it]",
-        "[Find|Search for] {n}, then [read it|open it|show it]",
+        "[Find|Search for|Look for|Locate] {n}, then [read|open|show|print] [it|its text|the text]",
+        "[First |]find [out |]where {n} is[ stored| kept|], [and|then] [read|open|show|print] [it|the text]",
+        "[I need|I want|I'd like] [the text|the content|what is written] [of|in] {n}[, wherever it is|]",
+        "[Tell|Show] me what {n} says[, wherever it lies|; it is in some folder| when you have found it]",
         "Find {n} and [give|show] me its [content|text]",
         "[Where is|Find out where] {n}[ is|]? [Read it|Open it], too",
         "{n} [is somewhere|must be somewhere|lies in some folder]: [find|locate] it and [read|show|open] it",
