@@ -258,10 +258,10 @@ def evaluate(
     from autoagent.nano.habits import HABITS, unranked_copy
     from autoagent.nano.suites import builtin
 
-    if model is not None and not model.is_dir():
+    if model is not None and not (model / "config.json").is_file():
         raise UsageError(f"no model folder {model}")
-    if card is not None and not card.is_dir():
-        raise UsageError(f"--card {card}: no such folder; it is that of the model")
+    if card is not None and not (card / "config.json").is_file():
+        raise UsageError(f"--card {card}: no model folder; it is that of the model measured")
     if card is not None and unranked:
         raise UsageError("--card measures with and without the ranking: leave --unranked out")
     if human is not None and not human.is_file():

@@ -157,7 +157,8 @@ def _unranked_part(report: Report | None) -> str:
         return ""
     rates = ", ".join(
         f"`{name}` {split.success:.0%} ({split.low:.0%} to {split.high:.0%}, n={split.n})"
-        for name, split in report.splits.items()
+        for name in SPLITS
+        if (split := report.splits.get(name))
     )
     return f"""
 The runtime's ranking chooses which tools the model is shown, and in what order. Without it, the right ones

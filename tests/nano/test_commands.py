@@ -77,7 +77,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("data --more read_value=-2", "--more read_value=-2: the factor is a number from 0 on"),
         ("data --vocabulary 2048", ".nano/tokenizer has 1,536 ids, not 2,048: choose another --work"),
         ("eval nosuch --unranked", "no model folder nosuch"),
-        ("eval --card nosuch", "--card nosuch: no such folder; it is that of the model"),
+        ("eval --card nosuch", "--card nosuch: no model folder; it is that of the model measured"),
         ("eval --human nosuch", "--human nosuch: no such file; benchmarks/human.py --out writes it"),
         ("anneal --from run --name run --tokens 9", "run is the run to go on from: choose another --name"),
     ],
