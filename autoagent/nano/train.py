@@ -87,11 +87,14 @@ def train(config: NanoTraining, on_progress: Callable[[Progress], None] | None =
     _shape(config)
     open_run(config)
     show = on_progress or Display(config.out)
-    if config.processes == 1:
-        report = _fit(ALONE, config, show)
-    else:
-        with gathered(config.processes, _fit, config) as group:
-            report = _fit(group, config, show)
+    try:
+        if config.processes == 1:
+            report = _fit(ALONE, config, show)
+        else:
+            with gathered(config.processes, _fit, config) as group:
+                report = _fit(group, config, show)
+    except OSError as fault:  # of its log, or of the curves
+        raise UsageError(f"cannot go on in {config.out}, its last checkpoint is kept: {fault}") from None
     note_data(config)
     if isinstance(show, Display):
         show.close()

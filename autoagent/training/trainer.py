@@ -435,11 +435,8 @@ class _Run:
         line |= {name: float(f"{value:.6g}") for name, value in (self.metrics | dict(more)).items()}
         if self._unlogged:
             line["note"], self._unlogged = self._unlogged, ""
-        try:
-            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
-        except OSError as fault:
-            raise UsageError(f"cannot write {folder / 'log.jsonl'}: {fault.strerror or fault}") from None
+        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
 
     def _progress(self) -> Progress:
         done = self.fraction

@@ -301,7 +301,7 @@ def test_a_task_wants_the_right_tool_with_exactly_these_values(folder: Path) -> 
 
 def test_vectors_learn_which_words_go_together(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "vectors.json"
-    before, after = learn_vectors(folder, table, count=600)
+    before, after = learn_vectors(folder, table, count=2_000)
     assert before < after
     learned = json.loads(table.read_text())
     assert learned["unit"] > 0

@@ -454,6 +454,13 @@ def test_a_mistake_at_the_start_leaves_no_run_behind(tmp_path: Path, folder: Pat
     assert train(config(tmp_path, folder, tokens=1000), on_progress=lambda progress: None).finished
 
 
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, folder: Path) -> None:
+    write_copies(tmp_path / "data", folder)
+    (tmp_path / "run" / "log.jsonl").mkdir(parents=True)  # something else stands where it belongs
+    with pytest.raises(UsageError, match=r"cannot go on in .*run, its last checkpoint is kept: .*log.jsonl"):
+        train(config(tmp_path, folder, tokens=1000), on_progress=lambda progress: None)
+
+
 def test_a_budget_is_needed(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UsageError, match="either minutes or tokens"):
         train(config(tmp_path, folder))
