@@ -8,7 +8,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from autoagent.nano.tokenizer import load_tokenizer
 
 SHARD_EPISODES = 4_000
 _FEWER, _FEWEST = 0.4, 5  # of the demonstrations show fewer tools than a run, though so many at least
+_UNATTENDED = 0.15  # of the episodes that ask nobody: nobody is there who could be asked
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,17 @@ class Mix:
 
 
 def training_episode(rng: random.Random, mix: Mix = Mix()) -> tuple[str, Episode]:  # frozen
-    """A family drawn by its share, and one of its episodes, on the training side of all splits."""
+    """A family drawn by its share, and one of its episodes, on the training side of all splits.
+
+    In some of those that ask nobody there is no ``ask_user``, as in a run without a terminal.
+    """
+    name, episode = _drawn(rng, mix)
+    if rng.random() < _UNATTENDED and all(each.tool != "ask_user" for each in episode.actions):
+        episode = replace(episode, task=episode.task.model_copy(update={"ask": False}))
+    return name, episode
+
+
+def _drawn(rng: random.Random, mix: Mix) -> tuple[str, Episode]:
     words: tuple[str, ...] = ()
     if mix.human is not None:
         from autoagent.nano.requests import HumanData

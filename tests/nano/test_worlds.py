@@ -128,6 +128,19 @@ def test_few_goals_are_out_of_the_rankings_reach() -> None:
     assert missed <= 24
 
 
+def test_training_knows_runs_with_nobody_to_ask() -> None:
+    """As where there is no terminal; among the goals that it can reach, too."""
+    rng, alone = random.Random("alone"), set[str]()
+    for _ in range(400):
+        family, episode = training_episode(rng)
+        if not episode.task.ask:
+            assert "ask_user" not in offered(episode.task)
+            assert all(action.tool != "ask_user" for action in episode.actions)
+            if not episode.declines:
+                alone.add(family)
+    assert len(alone) > 20
+
+
 def test_goals_are_whole_sentences() -> None:
     rng = random.Random("sentences")
     for _ in range(500):
