@@ -25,7 +25,7 @@ from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, seconds
 from autoagent.cli.streams import json_line, only_results
-from autoagent.cli.training_options import TrainingOptions, checked, given
+from autoagent.cli.training_options import TrainingOptions, checked, given, to_find
 from autoagent.errors import AutoagentError, UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class EvolveOptions(TrainingOptions):
         sampling = given(samples=self.samples, enough=self.enough, temperature=self.temperature)
         sampling |= given(minutes=self.sampling_minutes, seed=self.seed, limits=limits)
         rounds = given(rounds=self.rounds, minutes=self.minutes, jobs=self.jobs)
-        tuning = {**self.training(limits), "named_suite": self.suite}
+        tuning = {**self.training(limits), "named_suite": to_find(self.suite)}
         return checked(EvolveConfig, {**rounds, "sampling": sampling, "tuning": tuning})
 
     @property
@@ -120,7 +120,7 @@ class EvolveOptions(TrainingOptions):
         from autoagent.training.watch import WatchConfig
 
         tuning = {**self.training(limits), "selection": self.selection(), "jobs": self.jobs}
-        tuning["named_suite"] = self.suite
+        tuning["named_suite"] = to_find(self.suite)
         return checked(WatchConfig, {"after": self.after, "every": self.every, "tuning": tuning})
 
     def selection(self) -> Selection:

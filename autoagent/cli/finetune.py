@@ -20,7 +20,15 @@ from autoagent.cli.options import Option, ReportFormat, takes
 from autoagent.cli.parts import parts_of
 from autoagent.cli.screen import Screen, bar, seconds
 from autoagent.cli.streams import json_line, only_results
-from autoagent.cli.training_options import GATE, TRAINING, ReplayLoss, TrainingOptions, checked, given
+from autoagent.cli.training_options import (
+    GATE,
+    TRAINING,
+    ReplayLoss,
+    TrainingOptions,
+    checked,
+    given,
+    to_find,
+)
 from autoagent.errors import UsageError
 from autoagent.models.versions import Versions
 
@@ -51,13 +59,13 @@ class FinetuneOptions(TrainingOptions):
     """What ``autoagent finetune`` is told. None: the default of the training."""
 
     suite: Annotated[
-        str,
+        str | None,
         Option(
             metavar="builtin|smoke|FILE.toml|env:NAME",
-            help="Held-out goals to compare old and new on.",
+            help="Held-out goals to compare old and new on. By default the setting gate_suite: builtin.",
             **GATE,
         ),
-    ] = "builtin"
+    ] = None
     base: Annotated[
         str | None, Option(metavar="MODEL", help="What to start from; by default the version in use.")
     ] = None
@@ -113,8 +121,8 @@ class FinetuneOptions(TrainingOptions):
         ReportFormat.TEXT
     )
 
-    def config(self, limits: Limits) -> FinetuneConfig:
-        """The settings of the training; ``limits`` are the budgets of each run of the gate.
+    def config(self, limits: Limits, suite: str) -> FinetuneConfig:
+        """The settings of the training; ``limits`` are the budgets of each run of the gate, on that suite.
 
         Raises:
             UsageError: one of them cannot be.
@@ -124,15 +132,21 @@ class FinetuneOptions(TrainingOptions):
         selection = given(since=self.since, until=self.until, by=self.judged_by and self.judged_by.value)
         selection |= {"runs": by_comma(self.runs), "tags": self.tag, "models": self.made_by}
         selection |= {"suite": self.from_suite}
-        own = {"note": self.note, "launch": self.launch, "outside": self.data, "selection": selection}
-        named = {"data": {"train_forced": self.train_forced}, "named_suite": self.suite, "jobs": self.jobs}
+        own: dict[str, Any] = {
+            "note": self.note,
+            "launch": self.launch,
+            "selection": selection,
+            "jobs": self.jobs,
+        }
+        own |= {"outside": [path.absolute() for path in self.data], "named_suite": to_find(suite)}
         training = self.training(limits)
+        training["data"]["train_forced"] = self.train_forced
         training["learning"]["trainer"] = self.trainer.value
         if self.trainer is Trainer.TRL:
             if self.replay_loss is ReplayLoss.KL:
                 raise UsageError("trl: it imitates what is replayed (tokens); our own trainer can do kl, too")
             training["replay_loss"] = ReplayLoss.TOKENS.value
-        return checked(FinetuneConfig, {**training, **own, **named})
+        return checked(FinetuneConfig, {**training, **own})
 
 
 @takes(FinetuneOptions)
@@ -145,7 +159,8 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
     from autoagent.training.finetune import finetune as learn
 
     parts = parts_of(ctx)
-    suite, config = find_suite(options.suite), options.config(parts.limits)
+    named = options.suite or parts.settings.gate_suite
+    suite, config = find_suite(named), options.config(parts.limits, named)
     as_text = options.output_format is ReportFormat.TEXT
     try:
         with only_results(not as_text), Screen(console.err()) as screen:

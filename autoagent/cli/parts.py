@@ -169,13 +169,15 @@ class _Finetuning:
         return self._service().preview(**chosen)
 
     def _service(self) -> FinetuneService:
-        from autoagent.nano import earlier, suites
+        from autoagent.cli.eval_suites import find_suite
+        from autoagent.nano import earlier
         from autoagent.training.finetune import FinetuneConfig
         from autoagent.training.gate import GateConfig
         from autoagent.training.service import finetune_service
 
-        config = FinetuneConfig(gate=GateConfig(limits=self.parts.limits))
-        return finetune_service(self.parts.home, suites.builtin, config, earlier)
+        name = self.parts.settings.gate_suite
+        config = FinetuneConfig(gate=GateConfig(limits=self.parts.limits), named_suite=name)
+        return finetune_service(self.parts.home, find_suite(name), config, earlier)
 
 
 def parts_of(ctx: typer.Context) -> Parts:

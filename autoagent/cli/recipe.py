@@ -18,6 +18,7 @@ SETTINGS = {  # option of `finetune`: the setting that it sets
     "--judged-by": "selection.by",
     "--data": "outside",
     "--train-forced": "data.train_forced",
+    "--max-length": "data.max_length",
     "--method": "learning.method",
     "--beta": "learning.preference.beta",
     "--weights": "learning.adapter.what",
@@ -46,12 +47,14 @@ def typed(config: Mapping[str, Any]) -> list[str]:
 
     kept, usual = dict(flat(config)), dict(flat(FinetuneConfig().model_dump(mode="json")))
     chosen = ((option, kept.get(name), usual[name]) for option, name in SETTINGS.items())
-    return [
+    words = [
         word
         for option, value, default in chosen
         if value not in (None, default)
         for word in _words(option, value)
     ]
+    apart = kept.get("learning.adapter.merge", True) is False
+    return [*words, "--keep-adapter"] if apart else words
 
 
 def _words(option: str, value: Any) -> Iterable[str]:

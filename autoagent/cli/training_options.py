@@ -57,6 +57,13 @@ class TrainingOptions:
     rank: Annotated[
         int | None, Option(min=1, help="Rank of the adapters of lora and qlora. By default 16.", **TRAINING)
     ] = None
+    keep_adapter: Annotated[
+        bool, Option("--keep-adapter", help="Keep what lora trained apart from the weights.", **TRAINING)
+    ] = False
+    max_length: Annotated[
+        int | None,
+        Option(min=8, help="Leave out longer examples, in tokens. By default 4096.", **TRAINING),
+    ] = None
     epochs: Annotated[
         int | None, Option(min=1, help="Passes over the examples. By default 12.", **TRAINING)
     ] = None
@@ -83,7 +90,8 @@ class TrainingOptions:
         int | None,
         Option(
             min=0,
-            help="Stop after so many measurements without a better loss; 0: never. By default 4.",
+            help="Stop after so many measurements without a better loss; 0: never. By default 4, with fewer "
+            "than 30 validation examples 0.",
             **TRAINING,
         ),
     ] = None
@@ -144,6 +152,7 @@ class TrainingOptions:
         """
         self._need_use()
         adapter = given(what=self.weights, rank=self.rank, dropout=self.dropout)
+        adapter |= {"merge": False} if self.keep_adapter else {}
         learning = given(weight_decay=self.weight_decay, patience=self.patience, wandb=self.wandb)
         own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
         own |= given(batch_tokens=self.batch_tokens, device=self.device, elsewhere=self._others())
@@ -153,6 +162,7 @@ class TrainingOptions:
         return {
             **own,
             "learning": {**method, "adapter": adapter, **learning},
+            "data": given(max_length=self.max_length),
             "gate": {"limits": limits, **gate},
         }
 
@@ -160,6 +170,8 @@ class TrainingOptions:
         """Refuse what would be given in vain."""
         if self.rank is not None and self.weights not in ("lora", "qlora"):
             raise UsageError(f"--rank {self.rank} is of adapters: add --weights lora")
+        if self.keep_adapter and self.weights not in ("lora", "qlora"):
+            raise UsageError("--keep-adapter is of adapters: add --weights lora")
         for option, value in (("replay", self.replay), ("replay-loss", self.replay_loss)):
             if value is not None and self.method is not Method.SFT:
                 raise UsageError(f"--{option} {value} is of --method sft: leave it out")
@@ -178,12 +190,17 @@ class TrainingOptions:
             return False if self.elsewhere else None
         if not Path(self.elsewhere).is_file():
             raise UsageError(f"there is no suite {self.elsewhere}: name a TOML file for --elsewhere, or none")
-        return Path(self.elsewhere)
+        return Path(self.elsewhere).absolute()
 
 
 def given(**values: Any) -> dict[str, Any]:
     """Those that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def to_find(suite: str) -> str:
+    """The name of a suite, or its file from wherever one looks."""
+    return str(Path(suite).absolute()) if Path(suite).is_file() else suite
 
 
 def checked(kind: type[Config], values: Mapping[str, Any]) -> Config:

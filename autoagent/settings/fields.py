@@ -117,7 +117,7 @@ class Remembering(Settings):
 
 
 class Surroundings(Settings):
-    """Profile, prompts and checks."""
+    """Profile, prompts, checks and the suite of the gate."""
 
     profile: str | None = Field(
         default=None,
@@ -132,6 +132,13 @@ class Surroundings(Settings):
         examples=["prompts"],
     )
     check_timeout: float = Field(default=60.0, gt=0, description="Longest time of a --check, in seconds.")
+    gate_suite: str = Field(
+        default="builtin",
+        min_length=1,
+        description="Suite whose held-out goals decide whether a newly trained model is used: your own as a "
+        "TOML file, or builtin.",
+        examples=["suite.toml"],
+    )
 
 
 class Permissions(Settings):

@@ -172,6 +172,9 @@ def _from_file(file: Path, base: Path) -> dict[str, Any]:
     model = values.get("model")
     if isinstance(model, str) and model.startswith(("./", "../", "~")):  # others may be names or hub ids
         values["model"] = str(base / expanded(model))
+    suite = values.get("gate_suite")
+    if isinstance(suite, str) and suite.endswith(".toml"):  # others are names
+        values["gate_suite"] = str(base / expanded(suite))
     return values
 
 

@@ -234,12 +234,14 @@ def _warnings(
 
 
 def _only_family(data: Dataset, wording: Mapping[str, str], about: Mapping[str, RunSummary]) -> str:
-    """What all goals trained on have in common, "" where they are of several families.
+    """What all goals trained on have in common, "" where they are of several families, or of unknown ones.
 
     A family is told by a tag, else by a goal's wording without its values: numbers, names of files, quotes.
     """
     found = set()
     for example in (*data.train, *data.negatives.train):
+        if example.source:  # a conversation of a file: what it is about is not known
+            return ""
         tags = about[example.run_id].tags if example.run_id in about else ()
         named = [tag.removeprefix(FAMILY) for tag in tags if tag.startswith(FAMILY)]
         found.add(named[0] if named else _shape(wording.get(example.goal, example.goal)))

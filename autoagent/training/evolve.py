@@ -27,7 +27,8 @@ from autoagent.training.drift import Drift
 from autoagent.training.examples import goal_hash
 from autoagent.training.finetune import FinetuneConfig, FinetuneResult, finetune
 from autoagent.training.forgetting import Earlier
-from autoagent.training.gate_goals import TRAIN
+from autoagent.training.gate_goals import TRAIN, need_no_leak
+from autoagent.training.jobs import one_at_a_time
 from autoagent.training.measuring import Measurements
 from autoagent.training.sampling import SampleProgress, SampleReport, SamplingConfig, sample_suite
 from autoagent.training.selection import Selection
@@ -115,11 +116,15 @@ def evolve(
         known: What the gates of earlier calls measured, see ``gate``; what these measure is added.
 
     Raises:
-        UsageError: the suite has too few goals for both parts, or the model cannot be used.
+        UsageError: the suite has too few goals for both parts or leaks, the model cannot be used, or another
+            training is under way.
         StoreError: record or versions cannot be read or written.
     """
     config = config or EvolveConfig()
-    practice, _ = parts_of(suite)
+    practice, measure = parts_of(suite)
+    need_no_leak(practice.tasks, measure.tasks, name=suite.name, at_most=config.tuning.gate.shared)
+    with one_at_a_time(home):  # or the time for the runs would be spent before it is noticed
+        pass
     began, history = time.monotonic(), History(home, suite.name)
     made: list[Round] = []
     refused = 0

@@ -18,6 +18,7 @@ TOO_LONG = "were too long"
 NOTHING_SAMPLED = "had nothing the model chose"
 DAMAGED = "had a damaged token record"
 REPEATED = "repeated another run token by token"
+FROM_OUTSIDE = "from outside"  # begins a reason that is about a conversation of a file
 REPLAYED = "replay"  # the source of an example of earlier training
 _WERE = re.compile(r"\bwere\b")
 VERIFIED_TOO = "were refuted, but repeated a verified run token by token"
@@ -44,12 +45,23 @@ def goal_hash(goal: str) -> str:
     return hashlib.sha256(" ".join(goal.casefold().split()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 run``, ``1,200 runs``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def left_out(refused: Mapping[str, int]) -> str:
-    """``12 runs had no token ids, 1 run was not verified``."""
+    """``12 runs had no token ids, 1 run was not verified, 3 conversations from outside were too long``."""
     return ", ".join(
-        f"1 run {_WERE.sub('was', reason)}" if count == 1 else f"{count} runs {reason}"
+        f"1 {_kind(reason)} {_WERE.sub('was', reason)}"
+        if count == 1
+        else f"{count} {_kind(reason)}s {reason}"
         for reason, count in refused.items()
     )
+
+
+def _kind(reason: str) -> str:
+    return "conversation" if reason.startswith(FROM_OUTSIDE) else "run"
 
 
 @dataclass

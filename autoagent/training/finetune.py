@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,6 +34,7 @@ from autoagent.training.dataset import (
     left_out,
     pairs,
 )
+from autoagent.training.examples import counted
 from autoagent.training.forgetting import Earlier, is_embedded_line
 from autoagent.training.gate import GateConfig, GateReport, SuiteSource, gate_versions, trained_goals
 from autoagent.training.gate_goals import choose, choose_others
@@ -41,9 +42,10 @@ from autoagent.training.gate_rules import fewest
 from autoagent.training.jobs import Job, one_at_a_time, put, sweep, with_replay, work
 from autoagent.training.learning import How
 from autoagent.training.measuring import Measurements
-from autoagent.training.outside import outside_examples
+from autoagent.training.outside import OutsideConfig, outside_examples
 from autoagent.training.selection import Selected, Selection, select
 from autoagent.training.sft import CURVES, FinetuneProgress, OnProgress, Stage, Trained
+from autoagent.training.start import Start, start_from
 from autoagent.training.with_trl import need_trl
 from autoagent.trajectory import Data, Trajectory
 
@@ -134,7 +136,7 @@ def finetune(
     if config.learning.trainer == "trl":
         need_trl()
     with one_at_a_time(home) as trainings:
-        start = _start(Versions(home), base)
+        start = start_from(Versions(home), base, config.learning.adapter)
         tuning = _Tuning(Versions(home), start, config, on_progress or _silent, earlier, known)
         if suite is not None:
             tuning.versions.resolve(tuning.versions.current())  # what the gate will measure must be there
@@ -178,32 +180,6 @@ _STAGES: dict[str, Stage] = {
 def _silent(progress: FinetuneProgress) -> None: ...
 
 
-@dataclass(frozen=True)
-class _Base:
-    """The model to start from, without its weights."""
-
-    name: str
-    folder: Path
-    tokenizer: Any
-    window: int  # tokens
-
-
-def _start(versions: Versions, base: str | None) -> _Base:
-    name = versions.current() if base in (None, "current") else str(base)
-    source = versions.resolve(name)
-    from transformers import AutoConfig
-    from transformers.utils.hub import cached_file
-
-    from autoagent.models.loading import check_folder, load_tokenizer
-
-    if isinstance(source, Path):
-        check_folder(source)
-    tokenizer = load_tokenizer(source, local=isinstance(source, Path))
-    folder = source if isinstance(source, Path) else Path(str(cached_file(source, "config.json"))).parent
-    settings = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config(decoder=True)
-    return _Base(name, folder, tokenizer, int(getattr(settings, "max_position_embeddings", 4096)))
-
-
 def _selected(home: Path, selection: Selection) -> Selected:
     store = Store(home)
     try:
@@ -218,7 +194,7 @@ class _Tuning:
     """One call of :func:`finetune`."""
 
     versions: Versions
-    start: _Base
+    start: Start
     config: FinetuneConfig
     tell: OnProgress
     earlier: Earlier | None
@@ -234,12 +210,16 @@ class _Tuning:
         bad = [] if method == "sft" else list(_fitting(selected.negatives, alike, alone, refused))
         ends = self.start.tokenizer.eos_token_id
         settings = self.config.data
-        told = [outside_examples(path, self.start.tokenizer) for path in self.config.outside]
+        settings = settings.model_copy(update={"max_length": min(settings.max_length, self.start.window)})
+        reading = OutsideConfig(max_length=settings.max_length)
+        told = [outside_examples(path, self.start.tokenizer, config=reading) for path in self.config.outside]
+        for each in told:
+            refused.update(each.refused)
         if not told:
             selected.need_positives()
         data = build_dataset(
             good,
-            settings.model_copy(update={"max_length": min(settings.max_length, self.start.window)}),
+            settings,
             negatives=bad,
             outside=[example for each in told for example in each.examples],
             end_ids=[] if ends is None else [int(ends)],
@@ -247,7 +227,7 @@ class _Tuning:
             about=selected.about,
             trained=trained_goals(self.versions, self.start.name),
         )
-        _need(data, method, len(selected.positives))
+        _need(data, method, selected)
         data = replace(data, sheet=data.sheet.model_copy(update={"solved": selected.solved}))
         share, known = self.config.replay, self.earlier
         if method != "sft" or not share or known is None:
@@ -272,14 +252,20 @@ class _Tuning:
         target = choose(suite, trained, gate).suite
         if (count := len(target.tasks)) < fewest(gate):
             least = f"at least {fewest(gate)} are needed"
-            line = f"The suite has {count} held-out goals, too few to show that anything is better: {least}"
-            self.note(line)
+            has = f"The suite has {counted(count, 'held-out goal')}"
+            self.note(f"{has}, too few to show that anything is better: {least}")
         others = self._elsewhere()
         if isinstance(others, Suite):
             choose_others(others, target, trained, gate)
-        elif others == "auto" and not (self.earlier and is_embedded_line(self.versions, self.start.name)):
-            line = "What is forgotten will go unseen: name other goals with --elsewhere FILE.toml"
-            self.note(line)
+        elif others == "auto" and (why := self._unseen(target)):
+            self.note(f"What is forgotten will go unseen{why}: name other goals with --elsewhere FILE.toml")
+
+    def _unseen(self, target: Suite) -> str:
+        """Why no other goals are measured, "" where some are."""
+        if self.earlier is None or not is_embedded_line(self.versions, self.start.name):
+            return " but in this suite"
+        others = self.earlier.other_goals(target, seed=0, at_least=1)
+        return "" if others is not None else f" but in {target.name}, which has goals of all families"
 
     def _elsewhere(self) -> Suite | Literal["auto"] | None:
         """The other goals."""
@@ -386,15 +372,16 @@ def _fitting(
             refused[OTHER_TOKENIZER] += 1
 
 
-def _need(data: Dataset, method: str, verified: int) -> None:
+def _need(data: Dataset, method: str, selected: Selected) -> None:
     """Make sure that there is what the method needs.
 
     Raises:
         UsageError: there is not; the line says what is missing.
     """
     if not data.train:
-        why = left_out(data.sheet.refused)
-        raise UsageError(f"none of the {verified} verified runs can be learned from: {why}")
+        why = left_out(Counter(data.sheet.refused) - Counter(selected.left_out))
+        what = f"none of the {len(selected.positives)} verified runs" if selected.positives else "nothing"
+        raise UsageError(f"{what} can be learned from: {why}")
     if method == "dpo" and not pairs(data):
         raise UsageError(
             "no pair of a verified and a refuted run of the same goal: "

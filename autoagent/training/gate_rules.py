@@ -20,6 +20,7 @@ from pydantic import Field
 from autoagent.config import Limits, Settings
 from autoagent.evals import Comparison
 from autoagent.evals.stats import points
+from autoagent.training.examples import counted
 from autoagent.trajectory import Data
 
 RuleName = Literal["gain", "chance", "interval", "families", "elsewhere", "families elsewhere", "loss"]
@@ -123,7 +124,7 @@ def _numbers(change: Comparison, config: GateConfig) -> str:
     interval = f"95 % interval {points(change.low)} to {points(change.high)}"
     counts = f"{change.wins} won, {change.losses} lost, p = {change.p:.2g}"
     runs = "" if config.seeds == 1 else f"{change.n} runs of "
-    rise = f"{points(change.difference)} points on {runs}{_tasks(change, config)} held-out goals"
+    rise = f"{points(change.difference)} points on {runs}{counted(_tasks(change, config), 'held-out goal')}"
     return f"{rise} ({interval}, {counts})"
 
 

@@ -11,6 +11,7 @@ power cut or Ctrl-C, finds what was done and goes on. One that nobody goes on wi
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -79,7 +80,15 @@ class Job:
         return Trained.model_validate_json(told.read_text(encoding="utf-8"))
 
     def forget(self) -> None:
-        """Remove the folder: what came of it is kept elsewhere."""
+        """Remove the folder: what came of it is kept elsewhere.
+
+        What Weights & Biases has not sent yet goes to ``wandb`` beside all trainings, for `wandb sync`.
+        """
+        for unsent in (self.folder / "run" / "wandb").glob("offline-run-*"):
+            kept = self.folder.parent / "wandb"
+            kept.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # there from before
+                unsent.rename(kept / unsent.name)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -205,10 +214,14 @@ def _parts(data: Dataset) -> dict[str, tuple[Example, ...]]:
     return dict(zip(_PARTS, every, strict=True))
 
 
-def work(job: Job, tell: Tell, *, group: Group | None = None) -> Trained:
+def work(job: Job, tell: Tell, *, group: Group | None = None, parts: int = 1) -> Trained:
     """Do the training in this process, or go on with it; the model is in ``model/`` afterwards.
 
-    Of a ``group`` of processes all must do so; the first one writes.
+    Args:
+        job: What to train, on what.
+        tell: Called after each update.
+        group: Processes that share every batch: all must call this, the first one writes.
+        parts: That a batch is computed in from the start, where memory is known to be short.
 
     Raises:
         Stopped: it was told to stop; a checkpoint is kept.
@@ -220,7 +233,7 @@ def work(job: Job, tell: Tell, *, group: Group | None = None) -> Trained:
     from safetensors import SafetensorError
 
     try:
-        return _work(job, tell, group)
+        return _work(job, tell, group, parts)
     except (OSError, SafetensorError) as problem:
         shutil.rmtree(job.folder / _DRAFT, ignore_errors=True)
         if not _no_room(problem):
@@ -234,14 +247,15 @@ def _no_room(problem: Exception) -> bool:
     return full or os.strerror(errno.ENOSPC) in str(problem)
 
 
-def _work(job: Job, tell: Tell, group: Group | None) -> Trained:
+def _work(job: Job, tell: Tell, group: Group | None, parts: int) -> Trained:
     from autoagent.models.engine import load_engine
     from autoagent.training.adapters import prepare
     from autoagent.training.sft import write_model
 
     engine = load_engine(job.base, device="cpu", dtype="float32", trust_remote_code=False)
     prepared = prepare(engine.model, job.how.learning.adapter, seed=job.how.seed)
-    trained = _train(job, engine, Run(folder=job.folder / "run", prepared=prepared, group=group), tell)
+    run = Run(folder=job.folder / "run", prepared=prepared, group=group, parts=parts)
+    trained = _train(job, engine, run, tell)
     if not trained.finished:
         raise Stopped
     if group is not None and group.rank:

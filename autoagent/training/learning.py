@@ -84,11 +84,11 @@ class Learning(Settings):
     weight_decay: float = Field(default=0.01, ge=0, description="Pull of the weights to 0, times the rate.")
     warmup: float = Field(default=0.02, ge=0, lt=1, description="Share of the steps with a rising rate.")
     decay: float = Field(default=0.4, ge=0, le=1, description="Share of the steps with a falling rate.")
-    patience: int = Field(
-        default=4,
+    patience: int | None = Field(
+        default=None,
         ge=0,
         description="Measurements of the validation loss without a new best after which training stops; the "
-        "best weights are kept. 0: never. Not with fewer than 30 validation examples.",
+        "best weights are kept. 0: never. By default 4, with fewer than 30 validation examples 0.",
     )
     checkpoint_seconds: float = Field(
         default=120.0, gt=0, description="Time between checkpoints, in seconds."

@@ -20,12 +20,12 @@ from pydantic import Field
 from autoagent.config import Settings
 from autoagent.errors import ModelError, UsageError
 from autoagent.training.chats import Chat, Dict, Entry, FaultyLine, entries, read_chat, said_by_assistant
-from autoagent.training.examples import TOO_LONG, Example, goal_hash
+from autoagent.training.examples import FROM_OUTSIDE, TOO_LONG, Example, goal_hash
 from autoagent.training.pairs import shared
 from autoagent.training.react import Failed, read_react, tools_of
 
-FAILED = "from outside were no success, as they say themselves"
-LONG = f"from outside {TOO_LONG}"
+FAILED = f"{FROM_OUTSIDE} were no success, as they say themselves"
+LONG = f"{FROM_OUTSIDE} {TOO_LONG}"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 T = TypeVar("T")
 
@@ -75,6 +75,8 @@ def outside_examples(
         UsageError: the file cannot be read, holds nothing, or a line is faulty; it says which and what.
         ModelError: the model's chat template is of no use.
     """
+    from autoagent.models.loading import quiet
+
     config = config or OutsideConfig()
     reading = _Reading(config)
     chats = list(reading.chats(path))
@@ -83,13 +85,14 @@ def outside_examples(
     tools = tools_of(chat for _, chat in chats) if reading.react else ()
     writer = ChatWriter(tokenizer, stops)
     examples: list[Example] = []
-    for entry, chat in chats:
-        chat = Chat(chat.messages, tools, chat.untrained) if reading.react else chat
-        made = reading.guarded(entry, partial(writer.examples, chat, entry.source))
-        if made and any(len(example.ids) > config.max_length for example in made):
-            reading.refused[LONG] += 1
-        else:
-            examples += made or []
+    with quiet():  # a tokenizer warns of what is too long, which is left out here and counted
+        for entry, chat in chats:
+            chat = Chat(chat.messages, tools, chat.untrained) if reading.react else chat
+            made = reading.guarded(entry, partial(writer.examples, chat, entry.source))
+            if made and any(len(example.ids) > config.max_length for example in made):
+                reading.refused[LONG] += 1
+            else:
+                examples += made or []
     if not examples and reading.faulty:
         raise UsageError(f"every line of it is faulty: {reading.faulty[0]}")
     return Outside(tuple(examples), tuple(reading.faulty), dict(reading.refused))

@@ -100,6 +100,7 @@ class Selected:
     positives: Runs  # verified
     negatives: Runs  # refuted
     left_out: Mapping[str, int]  # runs that were meant but cannot be learned from, by reason
+    on_record: int = 0  # verified runs of the project, whether they fit or not
 
     @property
     def about(self) -> dict[str, RunSummary]:
@@ -125,8 +126,10 @@ class Selected:
         """
         if not self.positives:
             why = f" ({left_out(self.left_out)})" if self.left_out else ""
+            many = "1 verified run" if self.on_record == 1 else f"{self.on_record} verified runs"
+            there = f"{many} on record, but none that was asked for; " if self.on_record else ""
             raise UsageError(
-                f"no verified runs to learn from{why}: run goals with --check or --expect, "
+                f"no verified runs to learn from{why}: {there}run goals with --check or --expect, "
                 "or rate one with `autoagent runs rate ID good`"
             )
 
@@ -160,7 +163,8 @@ def select(store: Store, selection: Selection | None = None) -> Selected:
     good = [run for run in usable if run.verdict.status == "verified"]
     bad = [run for run in usable if run.verdict.status == "refuted"]
     counted = {reason: count for reason, count in left.items() if count}
-    return Selected(Runs(store.load, good), Runs(store.load, bad), counted)
+    on_record = store.count(verdict="verified")
+    return Selected(Runs(store.load, good), Runs(store.load, bad), counted, on_record)
 
 
 def _matching(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoagent.errors import AutoagentError, ToolError, UsageError
+from autoagent.errors import AutoagentError, StoreError, ToolError, UsageError
 from autoagent.evals import FamilyReport
 from autoagent.models.versions import Version, Versions
 from autoagent.store import Store
@@ -67,7 +67,7 @@ class FinetuneService:
             )
         except Busy as problem:
             raise ToolError(f"{problem}; nothing was trained now: try again later") from problem
-        except UsageError as problem:
+        except (UsageError, StoreError) as problem:
             raise ToolError(_for_the_model(str(problem))) from problem
         return "\n".join([*told(result), _what_is_used(result, ctx)])
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MEASURED = 64  # examples of a part that the loss is measured on before and after
 _MEASURES = ("train", "test", "validation")  # parts, in the order in which that is done
+_PATIENCE = 4  # measurements without a new best, after which training stops
 _ENOUGH = 30  # validation examples to stop by; with fewer, their loss rises while success still does
 _EVALUATIONS = 8  # of the validation loss in a training, at least; and at least one a pass
 CURVES = "curves.png"
@@ -102,11 +103,13 @@ class Run:
         prepared: The weights to train and how to write them; without it they are prepared as the settings
             say, and adapters are merged at the end.
         group: The processes that share every batch, see ``parallel.launched``.
+        parts: That a batch is computed in from the start, where memory is known to be short.
     """
 
     folder: Path | None = None
     prepared: Prepared | None = None
     group: Group | None = None
+    parts: int = 1
 
 
 def train(
@@ -244,7 +247,7 @@ def _learn(
             total = round(at.step / at.fraction)  # updates
             tell(FinetuneProgress("train", at.step, total, at.seconds_left, at.loss, speed, *extra))
 
-        report = _fit_by(learning.trainer, engine)(
+        report = _fit_by(learning.trainer, engine, run.parts)(
             engine.model,
             feeds.train,
             settings,
@@ -272,14 +275,14 @@ def _learn(
     )
 
 
-def _fit_by(trainer: str, engine: Engine) -> Callable[..., FitReport]:
+def _fit_by(trainer: str, engine: Engine, parts: int) -> Callable[..., FitReport]:
     if trainer == "trl":
         from autoagent.training.with_trl import fit_with_trl
 
         return partial(fit_with_trl, tokenizer=engine.tokenizer)
     from autoagent.training.trainer import fit
 
-    return fit
+    return partial(fit, parts=parts)
 
 
 def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> TrainerConfig:
@@ -293,10 +296,17 @@ def _trainer(engine: Engine, feeds: _Feeds, config: How, learning: Learning) -> 
         steps=steps,
         learning_rate=config.learning_rate or default_rate(engine, learning),
         evaluate_every=max(1, min(a_pass, steps // _EVALUATIONS)),
-        patience=learning.patience if feeds.by >= _ENOUGH else 0,
+        patience=_patience(learning, feeds.by),
         **{name: getattr(config, name) for name in same},
         **{name: getattr(learning, name) for name in ours},
     )
+
+
+def _patience(learning: Learning, examples: int) -> int:
+    """How many measurements on so many validation examples may bring nothing new."""
+    if learning.patience is not None:
+        return learning.patience
+    return _PATIENCE if examples >= _ENOUGH else 0
 
 
 def _measure(engine: Engine, feeds: _Feeds, loss: Loss, group: Group) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from autoagent.training.examples import Example, left_out
+from autoagent.training.examples import Example, counted, left_out
 from autoagent.training.solved import Solved
 from autoagent.trajectory import Data
 
@@ -85,11 +85,12 @@ class DataSheet(Data):
     def summary(self) -> str:
         """One line for people: "31 runs, 28 goals, 9,120 tokens, 2,204 of them trained; left out: …"."""
         line = (
-            f"{len(self.runs)} runs, {len(self.goals)} goals, {self.tokens:,} tokens, "
+            f"{counted(len(self.runs), 'run')}, {counted(len(self.goals), 'goal')}, {self.tokens:,} tokens, "
             f"{self.trained_tokens:,} of them trained"
         )
         if self.negative_runs:
-            line += f", {len(self.negative_runs)} refuted runs, {self.train.pairs} pairs"
+            negatives = counted(len(self.negative_runs), "refuted run")
+            line += f", {negatives}, {counted(self.train.pairs, 'pair')}"
         if self.outside:
-            line += f", {sum(self.outside.values()):,} examples from outside"
+            line += f", {counted(sum(self.outside.values()), 'example')} from outside"
         return f"{line}; left out: {left_out(self.refused)}" if self.refused else line

@@ -153,13 +153,14 @@ def fit(
     loss: Loss = token_loss,
     group: Group = ALONE,
     validation: Feed[Any] | None = None,
+    parts: int = 1,
 ) -> FitReport:
     """Train ``model`` in place until the budget is used, or until SIGTERM or Ctrl-C with a checkpoint folder.
 
     With ``checkpoint_dir`` the state is written there every ``checkpoint_seconds``, and training continues
     what is found there; ``log.jsonl`` beside it has the loss by tokens. With ``validation``, the loss of one
     pass over it is measured every ``evaluate_every`` steps, and may end training, see ``patience``. Where
-    memory does not suffice, batches are computed in parts and added up to the same update.
+    memory does not suffice, batches are computed in parts, at least ``parts``, that add up to the same.
 
     Raises :class:`UsageError` when the checkpoint was made with other settings or another model, when the
     loss is no longer a number, and when there is no memory for a single sequence.
@@ -184,6 +185,7 @@ def fit(
     run = _Run(model, batches, validation, config, loss, _Place(placed.device, group, exact))
     if checkpoint_dir is not None:
         run.resume(checkpoint_dir)
+    run.parts = max(run.parts, parts)
     writes = checkpoint_dir if group.rank == 0 else None
     with stop_on_signal(enabled=checkpoint_dir is not None) as stopped:
         for progress in run.steps(stopped, writes):

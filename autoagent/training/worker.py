@@ -29,6 +29,8 @@ from autoagent.training.sft import FinetuneProgress, Trained
 
 MODULE = "autoagent.training.worker"
 TOGETHER = "--together"
+_IN_PARTS = "--parts="  # of a batch, at least
+_MOST_PARTS = 16
 _LOG = "worker.log"
 _STOPPED = 128 + signal.SIGTERM  # exit code: told to stop, a checkpoint is written
 _PATIENCE = 60.0  # seconds for a checkpoint, when it is told to stop
@@ -39,12 +41,34 @@ def work_apart(job: Job, tell: Tell, *, launch: Sequence[str] = ()) -> Trained:
 
     With ``launch``, a command such as ``torchrun --nproc_per_node 2``, in several.
 
-    Ctrl-C here has it write a checkpoint before it ends.
+    Ctrl-C here has it write a checkpoint before it ends. Where the system kills it, as Linux does when memory
+    runs out, another goes on with smaller parts of a batch.
     """
     if (before := job.done()) is not None:
         return before
+    parts = 1
+    while (code := _attempt(job, tell, launch, parts)) == -signal.SIGKILL and not launch:
+        killed = "the training process was killed, as the system does when memory runs out"
+        if parts == _MOST_PARTS:
+            raise UsageError(
+                f"{killed}, also with batches in {parts} parts: train fewer weights (last:N, lora), leave "
+                "out long examples, or use a smaller model; what was done is kept for the same call"
+            )
+        parts *= 2
+        note = f"{killed}: batches are computed in {parts} parts now, the updates stay the same"
+        tell(FinetuneProgress("train", 0, 0, 0.0, note=note))
+    if code in (-signal.SIGTERM, _STOPPED):
+        raise Stopped
+    trained = job.done() if code == 0 else None
+    if trained is None:
+        raise RuntimeError(_how_it_ended(job.folder, code))
+    return trained
+
+
+def _attempt(job: Job, tell: Tell, launch: Sequence[str], parts: int) -> int:
+    """The exit code of a process that does the job; what it refuses is raised."""
     refused: dict[str, str] = {}
-    with _process(job, launch) as process:
+    with _process(job, launch, parts) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said = json.loads(line)
@@ -53,24 +77,19 @@ def work_apart(job: Job, tell: Tell, *, launch: Sequence[str] = ()) -> Trained:
             else:
                 tell(FinetuneProgress(**said))
         process.wait()
-    if process.returncode in (-signal.SIGTERM, _STOPPED):
-        raise Stopped
     if refused:
         raise (StoreError if refused["kind"] == "store" else UsageError)(refused["refused"])
-    trained = job.done() if process.returncode == 0 else None
-    if trained is None:
-        raise RuntimeError(_how_it_ended(job.folder, process.returncode))
-    return trained
+    return process.returncode
 
 
 @contextmanager
-def _process(job: Job, launch: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+def _process(job: Job, launch: Sequence[str], parts: int) -> Iterator[subprocess.Popen[str]]:
     how = [*launch, "-m", MODULE, str(job.folder), TOGETHER] if launch else []
     if launch and shutil.which(launch[0]) is None:
         raise UsageError(f"there is no program {launch[0]} to start the training with")
     with (job.folder / _LOG).open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            how or [sys.executable, "-m", MODULE, str(job.folder)],
+            how or [sys.executable, "-m", MODULE, str(job.folder), f"{_IN_PARTS}{parts}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -101,7 +120,7 @@ def _how_it_ended(folder: Path, code: int) -> str:
     return f"the training process {how}{hint}" + (f":\n{told}" if told else "")
 
 
-def main(folder: Path, *, together: bool = False) -> int:
+def main(folder: Path, *, together: bool = False, parts: int = 1) -> int:
     """Do the job in ``folder``, telling on standard output; ``together`` with the others of torchrun."""
     said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not come between
@@ -115,7 +134,7 @@ def main(folder: Path, *, together: bool = False) -> int:
         if together:
             _work_together(get(folder), tell)
         else:
-            work(get(folder), tell)
+            work(get(folder), tell, parts=parts)
     except Stopped:
         return _STOPPED
     except AutoagentError as problem:
@@ -152,5 +171,10 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _parts(arguments: Sequence[str]) -> int:
+    given = [each.removeprefix(_IN_PARTS) for each in arguments if each.startswith(_IN_PARTS)]
+    return int(given[0]) if given else 1
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), together=TOGETHER in sys.argv[2:]))
+    raise SystemExit(main(Path(sys.argv[1]), together=TOGETHER in sys.argv, parts=_parts(sys.argv)))

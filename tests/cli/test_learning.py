@@ -13,7 +13,7 @@ from autoagent.models.versions import Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
 
-from .conftest import Cli
+from .conftest import Cli, assert_one_line
 
 SUITE = """
 [[task]]
@@ -96,6 +96,7 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
         (("--epochs", "0"), "--epochs"),
         (("--method", "magic"), "--method"),
         (("--rank", "4"), "--rank 4 is of adapters: add --weights lora"),
+        (("--keep-adapter",), "--keep-adapter is of adapters: add --weights lora"),
         (("--method", "dpo", "--replay", "0.2"), "--replay 0.2 is of --method sft: leave it out"),
         (("--method", "kto", "--replay-loss", "kl"), "--replay-loss kl is of --method sft: leave it out"),
         (("--replay-loss", "dark"), "'dark' is not one of 'kl', 'tokens'"),
@@ -110,6 +111,18 @@ def test_a_training_that_cannot_be_is_one_line(
     done = cli(*command, *options)
     assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
     assert words in done.err
+
+
+def test_the_suite_of_the_gate_can_be_set_for_good(cli: Cli, home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text('gate_suite = "mine.toml"\n', encoding="utf-8")
+    assert_one_line(cli("finetune"), Exit.USAGE, f"there is no suite {home / 'mine.toml'}")
+    (home / "mine.toml").write_text(SUITE, encoding="utf-8")
+    assert_one_line(cli("finetune"), Exit.USAGE, "no verified runs to learn from")
+    cli("run", "-g", "What is 2 + 2?")
+    cli("runs", "rate", "last", "good")
+    told = Parts(chosen_home=home).services["finetune"].preview()  # what the person is asked
+    assert "held-out goals of the suite mine decide" in told
 
 
 def test_a_suite_that_says_nonsense_is_one_line(cli: Cli, workspace: Path) -> None:

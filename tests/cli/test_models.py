@@ -310,7 +310,7 @@ def test_the_command_that_makes_a_version_anew_has_its_data_its_weights_and_its_
             "data": {"train_forced": True},
             "learning": {
                 "method": "dpo",
-                "adapter": {"what": "lora", "rank": 8},
+                "adapter": {"what": "lora", "rank": 8, "merge": False},
                 "preference": {"beta": 0.3},
             },
             "elsewhere": False,
@@ -324,7 +324,7 @@ def test_the_command_that_makes_a_version_anew_has_its_data_its_weights_and_its_
     wanted = {
         "suite": "own suite.toml", "seed": 7, "from_suite": "x practice", "judged_by": "check",
         "train_forced": True, "method": "dpo", "weights": "lora", "rank": 8, "beta": 0.3, "margin": 0.05,
-        "gate_tasks": 40, "elsewhere": "none", "epochs": None, "elsewhere_tasks": None,
+        "gate_tasks": 40, "elsewhere": "none", "epochs": None, "elsewhere_tasks": None, "keep_adapter": True,
     }  # fmt: skip
     assert {name: parsed[name] for name in wanted} == wanted
     assert [str(each) for each in (*parsed["tag"], *parsed["data"])] == ["a", "b c", "more chats.jsonl"]
@@ -348,17 +348,19 @@ def test_what_is_typed_is_kept_with_a_version_and_can_be_typed_again() -> None:
         "weights": "lora", "rank": 4, "dropout": 0.1, "epochs": 2, "lr": 1e-4, "batch_tokens": 512,
         "weight_decay": 0.1, "patience": 1, "seed": 3, "gate_tasks": 50, "margin": 0.05, "elsewhere": "none",
         "elsewhere_tasks": 40, "from_suite": "y", "launch": "torchrun --nproc_per_node 2",
+        "keep_adapter": True, "max_length": 2000,
     }  # fmt: skip
     several = {"runs": ["r1, r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": [Path("d.jsonl")]}
     options = FinetuneOptions(
         **chosen | several | {"method": Method(chosen["method"]), "judged_by": Judge(chosen["judged_by"])}
     )
-    words = typed(options.config(Limits()).model_dump(mode="json"))
+    words = typed(options.config(Limits(), "s.toml").model_dump(mode="json"))
     parsed = load("finetune").make_context("finetune", words).params
     assert {name: parsed[name] for name in chosen} == chosen
     found = {name: [str(each) for each in parsed[name]] for name in several}
-    assert found == {"runs": ["r1", "r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": ["d.jsonl"]}
-    imitates = FinetuneOptions(suite="s.toml", replay=0.2, replay_loss=ReplayLoss.TOKENS).config(Limits())
+    data = [str(Path("d.jsonl").absolute())]  # it is to be found from wherever the command is typed again
+    assert found == {"runs": ["r1", "r2", "r3"], "tag": ["x", "z"], "made_by": ["v1"], "data": data}
+    imitates = FinetuneOptions(replay=0.2, replay_loss=ReplayLoss.TOKENS).config(Limits(), "s.toml")
     words = ["--suite", "s.toml", "--replay", "0.2", "--replay-loss", "tokens"]
     assert typed(imitates.model_dump(mode="json")) == words
 

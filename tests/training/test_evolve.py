@@ -21,6 +21,7 @@ from autoagent.training.corrections import correct
 from autoagent.training.evolve import EvolveConfig, History, evolve, parts_of
 from autoagent.training.evolve_page import page
 from autoagent.training.gate import GateConfig
+from autoagent.training.jobs import Busy, one_at_a_time
 from autoagent.training.sampling import SamplingConfig
 from autoagent.trajectory import ToolCall
 
@@ -100,6 +101,22 @@ def test_a_suite_of_one_part_is_refused() -> None:
     one = Suite("s", tuple(task for task in suite().tasks if task.split == "train"))
     with pytest.raises(UsageError, match="suite s has no goals to measure on"):
         parts_of(one)
+
+
+def test_goals_that_are_practised_on_and_measured_are_refused_before_any_run(home: Path) -> None:
+    tasks = suite().tasks
+    twice = [task.model_copy(update={"id": f"{task.id}b", "split": "new"}) for task in tasks[:8]]
+    with pytest.raises(UsageError, match="suite ends leaks: 8 of the 18 goals to measure on"):
+        evolve(home, Suite("ends", (*tasks, *twice)), CONFIG)
+    with closing(Store(home)) as store:
+        assert store.count() == 0
+
+
+def test_while_another_training_is_under_way_no_run_is_made(home: Path) -> None:
+    with one_at_a_time(home), pytest.raises(Busy, match="another training is under way"):
+        evolve(home, suite(), CONFIG)
+    with closing(Store(home)) as store:
+        assert store.count() == 0
 
 
 def test_a_damaged_history_is_named(home: Path) -> None:

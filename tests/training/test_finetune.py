@@ -24,7 +24,7 @@ from autoagent.store import Store
 from autoagent.training.dataset import Dataset, DatasetConfig, DataSheet, Example, goal_hash
 from autoagent.training.finetune import finetune
 from autoagent.training.gate import GateConfig
-from autoagent.training.learning import How
+from autoagent.training.learning import How, Learning
 from autoagent.training.service import finetune_service
 from autoagent.training.sft import FinetuneProgress, train
 from autoagent.trajectory import ToolCall
@@ -135,6 +135,25 @@ def test_the_gate_refuses_what_is_not_better_and_leaves_out_trained_goals(home: 
     assert not versions.get(result.version).promoted
 
 
+@pytest.mark.parametrize("patience", [None, 1])
+def test_few_goals_do_not_stop_a_training_unless_that_was_asked_for(home: Path, patience: int | None) -> None:
+    config = QUICK.model_copy(
+        update={"epochs": 40, "learning_rate": 0.03, "learning": Learning(patience=patience)}
+    )
+    trained = finetune(home, suite=None, config=config).trained
+    assert trained.stopped_early is (patience is not None)
+
+
+def test_conversations_that_are_too_long_are_counted(home: Path, tmp_path: Path) -> None:
+    talk = {"messages": [{"role": "user", "content": "say"}, {"role": "assistant", "content": "word " * 500}]}
+    file = tmp_path / "chats.jsonl"
+    file.write_text(f"{json.dumps(talk)}\n", encoding="utf-8")
+    data = DatasetConfig(max_length=200)
+    config = QUICK.model_copy(update={"epochs": 1, "outside": (file,), "data": data})
+    with pytest.raises(UsageError, match="1 conversation from outside was too long"):
+        finetune(home, suite=None, config=config)
+
+
 def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:
     quick = QUICK.model_copy(update={"epochs": 1})
     first = finetune(home, suite=None, config=quick)
@@ -145,6 +164,46 @@ def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:
     assert set(second.sheet.models) == {
         Versions(home).get(name).hash for name in (first.parent, first.version)
     }
+
+
+@pytest.mark.parametrize("spelt", ["short", "folder"])
+def test_a_base_is_the_same_version_however_it_is_named(spelt: str, home: Path) -> None:
+    name = Versions(home).current()
+    base = name.split("-")[0] if spelt == "short" else str(Versions(home).path(name))
+    result = finetune(home, base=base, suite=None, config=QUICK.model_copy(update={"epochs": 1}))
+    assert result.parent == Versions(home).get(result.version).parent == name
+
+
+def test_a_base_from_elsewhere_is_named_by_where_it_is(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(Versions(home).path(Versions(home).current()), tmp_path / "mine")
+    (tmp_path / "mine" / "version.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    result = finetune(home, base="./mine", suite=None, config=QUICK.model_copy(update={"epochs": 1}))
+    assert result.parent == str(tmp_path / "mine")
+
+
+def test_a_damaged_base_is_refused_before_any_training(home: Path) -> None:
+    told: list[FinetuneProgress] = []
+    (weights,) = Versions(home).path(Versions(home).current()).glob("*.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match="have changed since it was made"):
+        finetune(home, suite=None, config=QUICK, on_progress=told.append)
+    assert told == []
+
+
+def test_an_adapter_of_an_adapter_is_refused_before_any_training(home: Path) -> None:
+    apart = Learning.model_validate({"adapter": {"what": "lora", "merge": False}})
+    config = QUICK.model_copy(update={"epochs": 1, "learning": apart})
+    first = finetune(home, suite=None, config=config)
+    assert (Versions(home).path(first.version) / "adapter_config.json").is_file()
+    told: list[FinetuneProgress] = []
+    with pytest.raises(UsageError, match="is an adapter itself, and an adapter of an adapter cannot be kept"):
+        finetune(home, base=first.version, suite=None, config=config, on_progress=told.append)
+    assert told == []
 
 
 def test_no_verified_runs_is_one_clear_line(tmp_path: Path) -> None:

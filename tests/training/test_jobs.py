@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from autoagent.errors import StoreError, UsageError
 from autoagent.models.fingerprint import fingerprint
@@ -101,6 +105,51 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(job: Job,
     whole = put(tmp_path / "whole", job.base, DATA, HOW)
     work(whole, silent)
     assert fingerprint(job.folder / "model") == fingerprint(whole.folder / "model")
+
+
+def test_killed_for_memory_it_goes_on_with_smaller_parts(job: Job, tmp_path: Path) -> None:
+    """The system kills a process without a word; whoever started it begins again."""
+    told: list[FinetuneProgress] = []
+
+    def tell(progress: FinetuneProgress) -> None:
+        told.append(progress)
+        if progress.step in (5, 15) and len(told) < 60:
+            (worker,) = children()
+            os.kill(worker, signal.SIGKILL)
+
+    work_apart(job, tell)
+    notes = [progress.note for progress in told if progress.note]
+    assert [note.rpartition(": ")[2] for note in notes] == [
+        f"batches are computed in {parts} parts now, the updates stay the same" for parts in (2, 4)
+    ]
+    whole = put(tmp_path / "whole", job.base, DATA, HOW)
+    work(whole, silent)
+    assert get(job.folder).done() is not None
+    assert close(job.folder / "model", whole.folder / "model")
+
+
+def test_killed_again_and_again_it_gives_up_in_one_line(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoagent.training.worker._MOST_PARTS", 2)
+
+    def tell(progress: FinetuneProgress) -> None:
+        if progress.step:
+            for worker in children():
+                os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(UsageError, match="also with batches in 2 parts: train fewer weights"):
+        work_apart(put(job.folder.parent, job.base, DATA, HOW.model_copy(update={"epochs": 100_000})), tell)
+
+
+def children() -> list[int]:
+    """The processes that this thread has started and that are still there."""
+    found = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text(encoding="ascii")
+    return [int(each) for each in found.split()]
+
+
+def close(one: Path, other: Path) -> bool:
+    """Whether two models have the same weights, up to what the order of a sum is worth."""
+    first, second = (load_file(folder / "model.safetensors") for folder in (one, other))
+    return all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
 
 
 def test_the_worker_ends_with_who_started_it(job: Job) -> None:

@@ -387,6 +387,15 @@ def test_a_data_set_of_chats_is_split_by_goal_like_runs(model: LocalModel, tmp_p
     assert data.sheet.refused == {"from outside repeated another run token by token": 1}
 
 
+def test_nothing_is_said_about_families_of_conversations_whose_goals_are_not_known() -> None:
+    said = [
+        Example(ids=(1, n, 3), mask=(0, 1, 1), run_id="", goal=f"{n:016x}", source=f"a:{n}")
+        for n in range(30)
+    ]
+    warnings = build_dataset([], outside=said).sheet.warnings
+    assert not any("family" in line for line in warnings)
+
+
 def test_byte_order_marks_and_lists_are_read(tmp_path: Path) -> None:
     marked, listed = tmp_path / "marked.jsonl", tmp_path / "list.json"
     marked.write_text('{"a": 1}\n', encoding="utf-8-sig")

@@ -169,6 +169,15 @@ def test_no_verified_run_says_how_to_get_one(store: Store) -> None:
         select(store).need_positives()
 
 
+def test_verified_runs_that_do_not_fit_are_not_passed_over_in_silence(store: Store) -> None:
+    record(store, "there", tags=["mail"])
+    wanted = Selection(tags=("calendar",))
+    with pytest.raises(
+        UsageError, match="no verified runs to learn from: 1 verified run on record, but none"
+    ):
+        select(store, wanted).need_positives()
+
+
 def test_a_selection_becomes_a_data_set_that_says_where_it_is_from(store: Store) -> None:
     record(store, "a", suite="drill", tags=["mail"])
     record(store, "b", BAD, suite="drill")
