@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 Folder = Annotated[Path, typer.Option(help="Working folder of the recipe; everything is resumed from here.")]
 WORK = Path(".nano")
+_VOCABULARY = 1536
 
 
 @app.command()
@@ -34,7 +35,7 @@ def data(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first shard.")] = 0,
     vocabulary: Annotated[
-        int | None, typer.Option(min=320, help="Token ids of a new tokenizer; 1,536 by default.")
+        int | None, typer.Option(min=320, help=f"Token ids of a new tokenizer; {_VOCABULARY:,} by default.")
     ] = None,
     out: Annotated[str, typer.Option(help="Name of the data inside the working folder.")] = "shards",
     more: Annotated[list[str] | None, typer.Option(metavar="FAMILY=FACTOR", help="Change a share.")] = None,
@@ -51,7 +52,7 @@ def data(
     began = time.monotonic()
     if not (work / "tokenizer" / "tokenizer.json").exists():
         typer.echo("training the tokenizer …", err=True)
-        train_tokenizer(work / "tokenizer", vocab_size=vocabulary or 1536, mix=mix)
+        train_tokenizer(work / "tokenizer", vocab_size=vocabulary or _VOCABULARY, mix=mix)
     elif vocabulary is not None and (there := len(load_tokenizer(work / "tokenizer"))) != vocabulary:
         has = f"{work / 'tokenizer'} has {there:,} ids"
         raise UsageError(f"{has}, not {vocabulary:,}: choose another --work")
@@ -83,14 +84,14 @@ def _factors(texts: list[str]) -> dict[str, float]:
     factors = {}
     for text in texts:
         family, _, factor = text.partition("=")
+        if factor and family not in FAMILIES:
+            raise UsageError(f"--more {text}: there is no family {family}; there are {', '.join(FAMILIES)}")
         try:
             factors[family] = float(factor)
         except ValueError:
             raise UsageError(f"--more {text}: write it as FAMILY=FACTOR, like read_value=5") from None
         if not 0 <= factors[family] < math.inf:
             raise UsageError(f"--more {text}: the factor is a number from 0 on")
-        if family not in FAMILIES:
-            raise UsageError(f"--more {text}: there is no family {family}; there are {', '.join(FAMILIES)}")
     return factors
 
 
