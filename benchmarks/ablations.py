@@ -59,6 +59,7 @@ class Data:
     vocabulary: int = 1536
     digits: int = 1  # that may be one token
     human_share: float = 0.22
+    cut_words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ DATA = {
     "digits-together": Data(digits=3),
     "no-human": Data(human_share=0),
     "half-human": Data(human_share=0.5),
+    "cut-words": Data(cut_words=0.5),
 }
 RUNS = {
     "base": Run("1.5M parameters, 1,536 ids, digits apart, loss on the assistant's tokens, 22 % of people"),
@@ -90,6 +92,7 @@ RUNS = {
     "digits-together": Run("up to three digits in one token", data="digits-together"),
     "no-human": Run("no requests of people", data="no-human"),
     "half-human": Run("half of the episodes are requests of people", data="half-human"),
+    "cut-words": Run("in half of the episodes some words in smaller pieces", data="cut-words"),
     "narrow-deep": Run("96 wide, 10 layers", options={"hidden": 96, "layers": 10}),
     "wide-shallow": Run("192 wide, 3 layers", options={"hidden": 192, "layers": 3}),
     "batch-2048": Run("2,048 tokens an update instead of 4,096", options={"batch_tokens": 2048}),
@@ -142,7 +145,7 @@ def run_one(options: argparse.Namespace, name: str) -> None:
     run = RUNS[name]
     folder = options.work / f"data-{run.data}"
     made = DATA[run.data]
-    mix = Mix(human=options.human, human_share=made.human_share)
+    mix = Mix(human=options.human, human_share=made.human_share, cut_words=made.cut_words)
     if not (folder / "tokenizer" / "tokenizer.json").exists():
         train_tokenizer(
             folder / "tokenizer", vocab_size=made.vocabulary, digits=made.digits, episodes=4_000, mix=mix

@@ -43,12 +43,15 @@ def data(
         Path | None, typer.Option(help="Folder of data sets of human requests; see docs/nano.md.")
     ] = None,
     human_share: Annotated[float, typer.Option(min=0, max=1, help="Of the episodes that are those.")] = 0.3,
+    cut_words: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the episodes that have some words in smaller pieces.")
+    ] = 0.5,
 ) -> None:
     """Write training shards; a tokenizer is trained first where there is none."""
     from autoagent.nano.data import Mix, train_tokenizer, write_shards
     from autoagent.nano.tokenizer import load_tokenizer
 
-    mix = Mix(_factors(more or []), human, human_share)
+    mix = Mix(_factors(more or []), human, human_share, cut_words)
     began = time.monotonic()
     if not (work / "tokenizer" / "tokenizer.json").exists():
         typer.echo("training the tokenizer …", err=True)

@@ -21,6 +21,7 @@ from autoagent.nano.datasheet import stamp
 from autoagent.nano.expert import Demonstration, NotShown, demonstrate
 from autoagent.nano.families import FAMILIES, Episode, Maker
 from autoagent.nano.habits import HABITS
+from autoagent.nano.pieces import cut_words
 from autoagent.nano.tokenizer import load_tokenizer
 
 SHARD_EPISODES = 4_000
@@ -36,16 +37,22 @@ class Mix:
         more: Factors by family, for shares other than the usual.
         human: Folder of data sets of human requests (see ``human``), if any; their words are used, too.
         human_share: Of the episodes that are human requests.
+        cut_words: Share of the episodes some of whose words are in smaller pieces than the tokenizer's.
     """
 
     more: Mapping[str, float] = field(default_factory=dict)
     human: Path | None = None
     human_share: float = 0.3
+    cut_words: float = 0.5
 
     def told(self) -> dict[str, Any]:
         """For the record; where the data sets lie is nobody's business."""
         people = self.human_share if self.human is not None else 0.0
-        return {"more": dict(sorted(self.more.items())), "human_share": people}
+        return {
+            "more": dict(sorted(self.more.items())),
+            "human_share": people,
+            "cut_words": self.cut_words,
+        }
 
 
 def training_episode(rng: random.Random, mix: Mix = Mix()) -> tuple[str, Episode]:  # frozen
@@ -102,9 +109,16 @@ def as_text(demonstration: Demonstration, tokenizer: Any) -> str:
     return text
 
 
-def encode(text: str, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Token ids (T,) and the loss mask (T,): 1 on what the assistant says, its end-of-turn token included."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+def encode(text: str, tokenizer: Any, cut: random.Random | None = None) -> tuple[list[int], list[int]]:
+    """Token ids (T,) and the loss mask (T,): 1 on what the assistant says, its end-of-turn token included.
+
+    With ``cut`` some words are in smaller pieces than the tokenizer's, see :mod:`autoagent.nano.pieces`.
+    """
+    ids: list[int] = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        if cut is None
+        else cut_words(text, tokenizer, cut)
+    )
     start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     head: list[int] = tokenizer("assistant\n", add_special_tokens=False)["input_ids"]
     mask = [0] * len(ids)
@@ -184,9 +198,11 @@ def write_shards(
 def _write_shard(job: tuple[Path, Path, str, Mix]) -> int:
     tokenizer_folder, file, seed, mix = job
     tokenizer = load_tokenizer(tokenizer_folder)
-    encoded = [
-        encode(as_text(each, tokenizer), tokenizer) for each in demonstrations(seed, SHARD_EPISODES, mix)
-    ]
+    encoded = []
+    for number, each in enumerate(demonstrations(seed, SHARD_EPISODES, mix)):
+        rng = random.Random(f"pieces {seed} {number}")
+        cut = rng if rng.random() < mix.cut_words else None
+        encoded.append(encode(as_text(each, tokenizer), tokenizer, cut))
     arrays = pack(encoded)
     partial = file.with_name(f".partial-{os.getpid()}-{file.name}")  # no trainer picks it up
     try:

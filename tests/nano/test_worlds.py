@@ -25,6 +25,7 @@ from autoagent.models.engine import Engine, load_engine
 from autoagent.models.local import LocalModel
 from autoagent.models.protocol import Calls, Json
 from autoagent.models.scripted import ScriptedModel
+from autoagent.models.versions import WEIGHTS
 from autoagent.nano import words
 from autoagent.nano.data import as_text, demonstrations, encode, training_episode
 from autoagent.nano.expert import Demonstration, Expert, NotShown, demonstrate, offered
@@ -126,6 +127,42 @@ def test_few_goals_are_out_of_the_rankings_reach() -> None:
         shown = offered(episode.task)
         missed += any(action.tool not in shown for action in episode.actions)
     assert missed <= 24
+
+
+def test_cut_words_are_the_same_text_cut_alike_wherever_a_word_stands() -> None:
+    tokenizer = load_tokenizer(WEIGHTS)
+    more = 0
+    for number, shown in enumerate(demonstrations("cut", 30)):
+        text = as_text(shown, tokenizer)
+        whole, said = encode(text, tokenizer)
+        ids, mask = encode(text, tokenizer, random.Random(number))
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.decode(chosen(ids, mask)) == tokenizer.decode(chosen(whole, said))
+        more += len(ids) - len(whole)
+        assert ids == encode(text, tokenizer, random.Random(number))[0]
+    assert more > 100
+
+
+def test_a_word_is_cut_alike_in_the_goal_and_in_the_call() -> None:
+    tokenizer = load_tokenizer(WEIGHTS)
+    goal = "<|im_start|>user\nGoal: Look for honeycomb<|im_end|>\n"
+    call = "<|im_start|>assistant\nLook at it: honeycomb, marmalade<|im_end|>\n"
+    seen = set()
+    for seed in range(40):
+        ids, mask = encode(goal + call, tokenizer, random.Random(seed))
+        pieces = tokenizer.convert_ids_to_tokens(ids)
+        heard, said = pieces[: mask.index(1)], pieces[mask.index(1) :]
+        cut = heard[heard.index("Ġ", heard.index("for")) + 1 : heard.index("<|im_end|>")]
+        at = said.index(":") + 2
+        assert said[at : at + len(cut)] == cut
+        seen.add(tuple(cut))
+        assert "Look" in heard  # built-in tools have it, too
+        assert said[-5:] == tokenizer.convert_ids_to_tokens(encode(goal + call, tokenizer)[0])[-5:]
+    assert len(seen) > 5
+
+
+def chosen(ids: Sequence[int], mask: Sequence[int]) -> list[int]:
+    return [token for token, said in zip(ids, mask, strict=True) if said]
 
 
 def test_training_knows_runs_with_nobody_to_ask() -> None:
