@@ -1,4 +1,4 @@
-"""Three suites as users would write them for their own work, of goals no training had.
+"""Three suites as users would write them for their own work; nothing like them is in the recipe's data.
 
 ``office`` and ``leisure`` are requests of people (hwu64: Liu et al., CC-BY-4.0), of intents that were held
 out by hash before the first training; ``tickets`` is a group of tools that no training has anything like.

@@ -59,6 +59,7 @@ COLUMNS = (
 _ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sl st th tr qu".split()
 _VOWELS = "a e i o u a e i o ai ea ee ou oo".split()
 _LETTERS = "aabcdeefghiijklmnoopqrsttuuvwxyzaeioéüñ"
+_ACCENTS = "àáâãäåæçèêëìíîïòóôõöøùúûýßœąćčęěłńřśšťůźżžőűğış"  # for training, as people's words have any
 _CODAS = ["", "", "", "n", "r", "s", "t", "l", "m", "k", "x", "nd", "rt", "sh"]
 
 _SENTENCES = (
@@ -131,6 +132,9 @@ class Words:
         """Letters in an order that no syllable explains: what is copied has to be copied letter by letter."""
         rng = self.rng
         letters = "".join(rng.choice(_LETTERS) for _ in range(rng.randint(3, 7)))
+        if not self.held_out and rng.random() < 0.15:
+            place = rng.randrange(len(letters))
+            letters = letters[:place] + rng.choice(_ACCENTS) + letters[place + 1 :]
         return rng.choice((letters, letters, letters, letters.capitalize(), letters.upper()))
 
     def name(self) -> str:

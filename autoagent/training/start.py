@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoagent.errors import UsageError
+from autoagent.errors import ModelError, UsageError
 from autoagent.models.adapter import is_adapter
-from autoagent.models.versions import EMBEDDED, WEIGHTS, Versions
+from autoagent.models.versions import EMBEDDED, Versions
 from autoagent.training.learning import AdapterConfig
 
 
@@ -61,8 +62,9 @@ def _name(versions: Versions, source: Path | str) -> str:
     """What a model is called that was found in this place."""
     if not isinstance(source, Path):
         return source
-    if source == WEIGHTS:
-        return EMBEDDED
+    with contextlib.suppress(ModelError):  # no embedded model in this installation
+        if source == versions.resolve(EMBEDDED):
+            return EMBEDDED
     return source.name if _is(source.parent, versions.folder) else str(source.absolute())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from autoagent.config import Limits
 from autoagent.evals import Expected, Suite, Task, TaskResult, summarize
 from autoagent.models import versions
 from autoagent.models.tiny import write_tiny_model
+from autoagent.nano.families.several import blueprints
 from autoagent.training.dataset import Example
 from autoagent.training.finetune import FinetuneConfig
 from autoagent.training.gate_goals import Chosen
@@ -35,6 +37,9 @@ def benchmark(name: str) -> ModuleType:
     return module
 
 
+STOP = frozenset("a an the to of in on for is are what how who it its something or and by".split())
+STOP |= frozenset("up say put into somebody s".split())
+OPPOSITES = {("my_alarms", "Set an alarm"), ("person_details", "Write a mail to an address")}
 pooled, taught = benchmark("pooled"), benchmark("taught")
 own_goals, arms, improves = benchmark("own_goals"), benchmark("arms"), benchmark("improves")
 
@@ -64,6 +69,23 @@ def pair(old: str, new: str) -> Paired:
         ]
         reports.append(summarize(results, suite="s", model=reached, generated=False, seconds=0.0))
     return paired(Chosen(suite, 0), *reports)
+
+
+def content(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower())) - STOP
+
+
+def test_no_tool_that_training_invents_is_like_those_of_the_suites_it_is_measured_on() -> None:
+    groups = (own_goals.OFFICE, own_goals.LEISURE)
+    tools = [spec for group in groups for spec, _ in group.values()] + list(own_goals._TICKETS)
+    alike = {
+        (spec.name, about)
+        for spec in tools
+        for blueprint in blueprints()
+        for about in blueprint.about
+        if len(content(spec.description) & content(about)) > 1
+    }
+    assert alike <= OPPOSITES
 
 
 def test_one_seed_is_what_the_gate_counts_and_the_same_seed_again_is_no_new_evidence() -> None:

@@ -205,7 +205,9 @@ def invent_several(make: Maker) -> Invention:
     drawn, patterns = rng.choice(side)
     description = rng.choice(drawn.about)
     names = argument_names(drawn.slots, rng, of_tools)
-    left_out = {slot for slot, kind in drawn.slots.items() if kind.endswith("?") and rng.random() < 0.5}
+    pattern = rng.choice(patterns)
+    optional = [slot for slot, kind in drawn.slots.items() if kind.endswith("?")]
+    left_out = {slot for slot in optional if f"{{{slot}}}" not in pattern or rng.random() < 0.5}
     said: dict[str, str] = {}
     given: dict[str, object] = {}
     arguments: dict[str, Argument] = {}
@@ -218,7 +220,6 @@ def invent_several(make: Maker) -> Invention:
         rng.shuffle(order)
     arguments = dict(order)
     given = {name: given[name] for name in arguments if name in given}
-    pattern = rng.choice(patterns)
     goal = make.phrase(_optional(pattern, left_out), **said)
     if pattern.startswith("{"):
         make.names.append(goal)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from autoagent.evals.task import Argument
 from autoagent.nano.language import quoted
 from autoagent.nano.words import SHOPPING, Words, is_held_out
 
-_FILE = Path(__file__).resolve().parent.parent / "several.txt"
+_FOLDER = Path(__file__).resolve().parent.parent
 _GENERAL = "name query value key item id what text input arg data".split()  # of arguments, of any tool
 _TELLING = 0.8  # share of the tools whose arguments all have telling names
 _FORMS = ("{}",) * 8 + (
@@ -30,107 +30,6 @@ _FORMS = ("{}",) * 8 + (
     "chosen_{}",
     "my_{}",
 )
-# What else an argument may be called.
-_SAME: Mapping[str, str] = {
-    "address": "address to destination where_to",
-    "amount": "amount sum value how_much total",
-    "artist": "artist band singer by musician",
-    "assignee": "assignee person who owner for_whom",
-    "body": "body text content message words",
-    "budget": "budget limit money at_most price",
-    "city": "city town place where location",
-    "code": "code number id",
-    "colour": "colour color paint shade",
-    "company": "company with_whom partner friend companion",
-    "count": "count number how_many quantity amount",
-    "currency": "currency money unit",
-    "date": "date day when on",
-    "day": "day date when on",
-    "days": "days length number_of_days how_long duration",
-    "degrees": "degrees temperature value level warmth",
-    "destination": "destination to target where_to goal arrival",
-    "device": "device thing object machine what",
-    "diet": "diet kind style restriction",
-    "dish": "dish food meal what order",
-    "document": "document file title paper what",
-    "due": "due deadline until by date",
-    "duration": "duration length how_long time period",
-    "email": "email mail address contact",
-    "event": "event occasion party title what",
-    "first": "first one left item_a a",
-    "guest": "guest person who name visitor",
-    "ingredient": "ingredient item food with using",
-    "item": "item product thing what article",
-    "kind": "kind type category what sort",
-    "label": "label name title called",
-    "lamp": "lamp light device which name",
-    "language": "language to tongue into target",
-    "level": "level brightness value percent intensity",
-    "list": "list list_name which to",
-    "meeting": "meeting appointment event title what",
-    "minutes": "minutes time duration length how_long",
-    "mode": "mode setting program kind",
-    "name": "name person who called",
-    "network": "network site platform where service",
-    "nights": "nights number_of_nights length stay how_long",
-    "note": "note reason purpose for comment",
-    "object": "object thing item what which",
-    "option": "option setting key parameter which",
-    "order": "order order_number id number which",
-    "origin": "origin from start source departure",
-    "out_of": "out_of maximum best scale most",
-    "owner": "owner whose user person of",
-    "parcel": "parcel package id number what",
-    "passengers": "passengers people seats travellers number_of_people",
-    "patient": "patient person who for name",
-    "people": "people guests seats party_size number_of_people",
-    "person": "person who colleague name whom",
-    "phone": "phone number phone_number telephone",
-    "pickup": "pickup from start origin where",
-    "place": "place where location city venue",
-    "player": "player device on machine where",
-    "playlist": "playlist list to playlist_name",
-    "points": "points rating score value stars",
-    "price": "price cost amount value how_much",
-    "priority": "priority urgency level importance",
-    "product": "product article item what which",
-    "quantity": "quantity count how_many number amount",
-    "recipient": "recipient to receiver person whom",
-    "restaurant": "restaurant place name where venue",
-    "right": "right permission access role may",
-    "role": "role rights kind access group",
-    "room": "room place where location",
-    "rooms": "rooms number_of_rooms size count",
-    "row": "row seat line where",
-    "seats": "seats people passengers number_of_people",
-    "second": "second other right item_b b",
-    "sensor": "sensor meter device id which",
-    "service": "service speed kind way",
-    "show": "show title event what name",
-    "song": "song title track name what",
-    "source": "source from origin out_of start",
-    "specialist": "specialist doctor kind who practice",
-    "sport": "sport exercise activity kind what",
-    "start": "start from day begin first_day",
-    "status": "status state progress how",
-    "subject": "subject title about headline topic",
-    "target": "target to destination into goal",
-    "task": "task what text title job",
-    "text": "text message content words body",
-    "ticket": "ticket case id number which",
-    "time": "time hour clock at_time when_exactly",
-    "title": "title book work name what",
-    "to": "to recipient receiver person whom",
-    "track": "track song title what tune",
-    "unit": "unit measure scale",
-    "until": "until back_on return_date due end",
-    "user": "user person who for_whom account",
-    "value": "value content amount reading",
-    "vehicle": "vehicle kind what type",
-    "weight": "weight kilos heavy mass",
-    "what": "what item thing purpose article",
-    "who": "who person with name partner",
-}
 _DISHES = "pizza soup burger salad curry pasta sushi steak taco pancake".split()
 _COLOURS = "red blue green yellow white black grey brown orange pink".split()
 _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
@@ -148,8 +47,20 @@ class Blueprint:
 @functools.cache
 def blueprints() -> tuple[Blueprint, ...]:
     """All tools of ``several.txt``."""
-    text = "\n".join(line for line in _FILE.read_text(encoding="utf-8").splitlines() if line[:1] != "#")
-    return tuple(_blueprint(block) for block in text.strip().split("\n\n"))
+    return tuple(_blueprint(block) for block in _read("several.txt").split("\n\n"))
+
+
+@functools.cache
+def _names() -> Mapping[str, Sequence[str]]:
+    """What an argument may be called, by its slot; all of ``several_names.txt``."""
+    lines = (line.partition(": ") for line in _read("several_names.txt").splitlines())
+    return {slot: names.split() for slot, _, names in lines}
+
+
+def _read(file: str) -> str:
+    """A file without its comments."""
+    lines = (_FOLDER / file).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if line[:1] != "#").strip()
 
 
 def _blueprint(block: str) -> Blueprint:
@@ -172,7 +83,7 @@ def argument_names(slots: Mapping[str, str], rng: random.Random, of_tools: Words
 
 def _telling(slot: str, rng: random.Random, of_tools: Words) -> str:
     for _ in range(400):
-        name = rng.choice(_FORMS).format(rng.choice(_SAME.get(slot, slot).split()))
+        name = rng.choice(_FORMS).format(rng.choice(_names()[slot]))
         if is_held_out(name) == of_tools.held_out and name != "name_name":
             return name
     raise LookupError(f"no name of {slot} is on this side of the split")

@@ -9,7 +9,7 @@ LOOK_UP = (
 ENTITIES = (
     "person|city|shop|product|country|order|room|book|customer|employee|company|team|player|ship|bus"
     "|parcel|museum|song|star|plant|server|invoice|hotel|station|movie|course|patient|member|device"
-    "|article|ticket|word|recipe|flight|bank|school|river|mountain|planet|car model|airport|restaurant"
+    "|article|poster|word|recipe|flight|bank|school|river|mountain|planet|car model|airport|restaurant"
     "|contract|project|warehouse|printer|user|account|stock|currency|chemical|animal|lake|bridge|event"
 ).split("|")
 # What is looked up, and how else people ask for it; {v} is whose it is.
@@ -108,6 +108,6 @@ SAME_VERB: dict[str, str] = {
 OBJECTS = (
     "door|lamp|pump|engine|window|gate|heater|alarm|robot|valve|fan|camera|screen|garden|car|boat"
     "|guest|job|song|parcel|table|room|meeting|machine|printer|plant|cat|dog|kettle|oven|curtain|bell"
-    "|drone|lift|light|server|invoice|report|ticket|account|playlist|bike|tent|blind|fence|tank|battery"
+    "|drone|lift|light|server|invoice|report|barrier|account|playlist|bike|tent|blind|fence|tank|battery"
     "|contract|letter|loan|seat|locker|tap|radio|mower|boiler|shelf|backup|website|payment|order"
 ).split("|")
