@@ -340,14 +340,15 @@ class _Tuning:
             jobs=self.config.jobs,
             known=self.known,
         )
-        self.versions.judge(
-            name,
-            promoted=report.promoted,
-            gate=report.model_dump(mode="json"),
-            beside={"gate.html": page(report), "gate.json": as_json(report)},
-        )
+        found = report.model_dump(mode="json")
+        beside = {"gate.html": page(report), "gate.json": as_json(report)}
+        self.versions.judge(name, promoted=report.promoted, gate=found, beside=beside)
         if report.promoted:
-            self.versions.use(name, instead_of=in_use)
+            try:
+                self.versions.use(name, instead_of=in_use)
+            except ModelError:  # somebody chose another version meanwhile
+                self.versions.judge(name, promoted=False, gate=found)
+                raise
         return report
 
 

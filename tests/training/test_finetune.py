@@ -23,7 +23,7 @@ from autoagent.prompts import prompt_hash
 from autoagent.store import Store
 from autoagent.training.dataset import Dataset, DatasetConfig, DataSheet, Example, goal_hash
 from autoagent.training.finetune import finetune
-from autoagent.training.gate import GateConfig
+from autoagent.training.gate import GateConfig, GateReport, gate_versions
 from autoagent.training.learning import How, Learning
 from autoagent.training.service import finetune_service
 from autoagent.training.sft import FinetuneProgress, train
@@ -152,6 +152,24 @@ def test_conversations_that_are_too_long_are_counted(home: Path, tmp_path: Path)
     config = QUICK.model_copy(update={"epochs": 1, "outside": (file,), "data": data})
     with pytest.raises(UsageError, match="1 conversation from outside was too long"):
         finetune(home, suite=None, config=config)
+
+
+def test_a_version_that_was_overtaken_while_it_was_measured_is_not_promoted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Versions(home)
+    other = versions.add(versions.path(versions.current()), prompts=prompt_hash(), note="by hand").name
+
+    def meanwhile(*arguments: object, **settings: object) -> GateReport:
+        versions.use(other)
+        return gate_versions(*arguments, **settings).model_copy(update={"promoted": True})  # type: ignore[arg-type]
+
+    monkeypatch.setattr("autoagent.training.finetune.gate_versions", meanwhile)
+    config = QUICK.model_copy(update={"epochs": 1, "data": DatasetConfig(validation=0)})
+    with pytest.raises(ModelError, match=f"but {other} is in use by now"):
+        finetune(home, suite=SUITE, config=config)
+    assert versions.current() == other
+    assert not versions.list()[-1].promoted
 
 
 def test_learning_goes_on_from_the_version_made_before(home: Path) -> None:
