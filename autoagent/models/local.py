@@ -18,6 +18,7 @@ from autoagent.models.chat import Audit, audit, render
 from autoagent.models.engine import Engine, load_engine
 from autoagent.models.fingerprint import fingerprint
 from autoagent.models.grammar import Grammars
+from autoagent.models.needs import release_memory
 from autoagent.models.parsing import split_calls, split_own, split_reasoning
 from autoagent.models.protocol import Calls, Expect, Json, Session, Text, ToolSchema
 from autoagent.models.thinking import Thinking, Walk
@@ -181,8 +182,10 @@ class LocalSession:
 
     def close(self) -> None:
         """Free the keys and values. Closing twice is fine; generating afterwards is not."""
+        if self._open:
+            self._cache.crop(0)
+            release_memory()
         self._open = False
-        self._cache.crop(0)
 
     def generate(self, expect: Expect, *, sampling: Sampling, max_tokens: int) -> Generator[str, None, Reply]:
         """Yield the reply's text as it is made, markup included; return the parsed reply.

@@ -1,11 +1,13 @@
-"""What a model folder needs in memory, read from its configuration and weights; and the cores there are."""
+"""What a model folder needs in memory, read from its configuration and weights; and what the machine has."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,3 +110,15 @@ def cores() -> int:
 def gigabytes(size: float) -> str:
     """A size in bytes as people read it: ``1.5 GB``, ``12 MB``."""
     return f"{size / 1e9:.1f} GB" if size >= 95_000_000 else f"{size / 1e6:.0f} MB"
+
+
+def release_memory() -> None:
+    """Give memory that is free inside the process back to the system.
+
+    Tensors of many shapes leave glibc's heap full of holes: measured, it doubled in 60 steps of training and
+    went on so, and grew by 1 MB a run in a process that ran hundreds of goals.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)

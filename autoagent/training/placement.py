@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,17 +85,6 @@ def compile_layers(model: nn.Module) -> None:
     for layers in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
         for layer in layers:
             layer.compile(dynamic=True)
-
-
-def release_memory() -> None:
-    """Give memory that is free inside the process back to the system.
-
-    Batches of many shapes leave glibc's heap full of holes: measured, it doubled in 60 steps and went on so.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)
 
 
 def has_compiler() -> bool:

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from autoagent.config import Settings
 from autoagent.errors import UsageError
+from autoagent.models.needs import release_memory
 from autoagent.training.batches import Batch, Feed
 from autoagent.training.checkpoint import load_checkpoint, save_checkpoint
 from autoagent.training.losses import Loss, Measured, mean_loss, token_loss
 from autoagent.training.optim import Optimizers
 from autoagent.training.parallel import ALONE, Gradients, Group
-from autoagent.training.placement import compile_layers, place, release_memory
+from autoagent.training.placement import compile_layers, place
 from autoagent.training.signals import stop_on_signal
 from autoagent.training.stopping import Best
 
