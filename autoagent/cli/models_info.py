@@ -27,12 +27,22 @@ from autoagent.models.load import REMOTE
 from autoagent.models.needs import gigabytes
 from autoagent.models.versions import Version, Versions
 from autoagent.prompts import prompt_hash
+from autoagent.training.examples import counted
 
 _CALLS = {
     "hermes": "as Hermes and Qwen write them (<tool_call> and JSON)",
     "own": "in the template's own form",
     "prompted": "told in the system prompt, in Hermes form",
     "none": "none: there is no chat template that can be used",
+}
+_LEARNED = {  # what a data sheet counts
+    "runs": "run",
+    "negative_runs": "refuted run",
+    "goals": "goal",
+    "examples": "example",
+    "tokens": "token",
+    "trained_tokens": "trained token",
+    "replayed": "replayed demonstration",
 }
 
 
@@ -97,10 +107,11 @@ def _about_data(data: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     if isinstance(sheet, Mapping):
         counts = [
-            f"{value:,} {name.replace('_', ' ')}"
-            for name in ("runs", "negative_runs", "goals", "examples", "tokens", "trained_tokens", "replayed")
-            if (value := _count(sheet.get(name)))
+            counted(value, thing) for name, thing in _LEARNED.items() if (value := _count(sheet.get(name)))
         ]
+        outside = sheet.get("outside")
+        if isinstance(outside, Mapping):
+            counts += [f"{counted(_count(value), 'example')} of {file}" for file, value in outside.items()]
         found["learned from"] = ", ".join(counts) or "nothing that is on record"
     if isinstance(config, Mapping):
         found["settings"] = shlex.join(typed(config)) or "as they are by default"

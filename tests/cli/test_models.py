@@ -89,7 +89,7 @@ def test_info_tells_lineage_data_gate_and_what_lies_beside(
     told = dict(row.split("  ", 1) for row in cli("models", "info", line[1]).out.splitlines())
     told = {key: value.strip() for key, value in told.items()}
     assert told["lineage"] == f"{line[1]} ← {line[0]} ← embedded"
-    assert told["learned from"] == "2 runs, 1 goals, 9,120 tokens"
+    assert told["learned from"] == "2 runs, 1 goal, 9,120 tokens"
     assert told["settings"] == "--epochs 20 --seed 4 --gate-tasks 50"
     assert told["gate"] == "refused: +1.0% may be chance"
     assert told["beside"] == "gate.html"
