@@ -154,7 +154,7 @@ def run_one(options: argparse.Namespace, name: str) -> None:
         folder / "tokenizer", folder / "shards", shards=options.shards, workers=options.workers, mix=mix
     )
     settings: dict[str, Any] = {"size": "small", "batch_tokens": 4096} | dict(run.options)
-    train(
+    report = train(
         NanoTraining(
             data={folder / "shards": 1.0},
             tokenizer=folder / "tokenizer",
@@ -164,6 +164,8 @@ def run_one(options: argparse.Namespace, name: str) -> None:
             **settings,
         )
     )
+    if not report.finished:
+        raise SystemExit(f"{name} was told to stop at {report.tokens:,} tokens: the same command goes on")
 
 
 def measured(work: Path) -> dict[str, dict[str, float]]:
