@@ -1,9 +1,9 @@
 """Three suites as users would write them for their own work; nothing like them is in the recipe's data.
 
 ``office`` and ``leisure`` are requests of people (hwu64: Liu et al., CC-BY-4.0), of intents that were held
-out by hash before the first training; ``tickets`` is a group of tools that no training has anything like.
-Each has its own tools, always the same, 200 goals to learn from (split ``train``) and 200 to measure on
-(split ``new``), and no demonstration of any.
+out by hash before the first training; ``tickets`` is a group of tools that the recipe has nothing like (the
+data of the weights shipped so far do, see docs/learning.md). Each has its own tools, always the same, 200
+goals to learn from (split ``train``) and 200 to measure on (split ``new``), and no demonstration of any.
 
     python benchmarks/own_goals.py --data FOLDER          # how the embedded model does, before it learns
 """

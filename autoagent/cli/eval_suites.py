@@ -45,6 +45,18 @@ def find_suite(name: str) -> Tasks:
     return load_suite(name)
 
 
+def gate_suite(name: str) -> Tasks:
+    """The suite of the setting of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return find_suite(name)
+    except UsageError as problem:
+        raise UsageError(f"setting gate_suite: {problem}") from None
+
+
 def chosen(tasks: Tasks, wanted: Only) -> Tasks:
     """The same suite with the tasks that fit: for each key that names something, one of these.
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from autoagent.cli import console
-from autoagent.cli.evals import find_suite
+from autoagent.cli.eval_suites import find_suite, gate_suite
 from autoagent.cli.exits import Exit
 from autoagent.cli.models import note_a_fixed_model
 from autoagent.cli.names import by_comma, named
@@ -102,6 +102,9 @@ class FinetuneOptions(TrainingOptions):
             **RUNS,
         ),
     ] = field(default_factory=list)
+    keep_adapter: Annotated[
+        bool, Option("--keep-adapter", help="Keep what lora trained apart from the weights.", **TRAINING)
+    ] = False
     trainer: Annotated[
         Trainer, Option(help="Who trains: our own trainer, or TRL's SFTTrainer (method sft).", **TRAINING)
     ] = Trainer.OWN
@@ -140,6 +143,10 @@ class FinetuneOptions(TrainingOptions):
         }
         own |= {"outside": [path.absolute() for path in self.data], "named_suite": to_find(suite)}
         training = self.training(limits)
+        if self.keep_adapter:
+            if self.weights not in ("lora", "qlora"):
+                raise UsageError("--keep-adapter is of adapters: add --weights lora")
+            training["learning"]["adapter"]["merge"] = False
         training["data"]["train_forced"] = self.train_forced
         training["learning"]["trainer"] = self.trainer.value
         if self.trainer is Trainer.TRL:
@@ -160,7 +167,8 @@ def finetune(ctx: typer.Context, options: FinetuneOptions) -> None:
 
     parts = parts_of(ctx)
     named = options.suite or parts.settings.gate_suite
-    suite, config = find_suite(named), options.config(parts.limits, named)
+    suite = find_suite(named) if options.suite else gate_suite(named)
+    config = options.config(parts.limits, named)
     as_text = options.output_format is ReportFormat.TEXT
     try:
         with only_results(not as_text), Screen(console.err()) as screen:

@@ -88,9 +88,15 @@ def _about(version: Version, known: Container[str]) -> str:
     gone = version.parent and NAME.fullmatch(version.parent) and version.parent not in known
     parts.append(f"from {version.parent}{' (removed)' if gone else ''}" if version.parent else "")
     parts.append(f"adapter for {version.base.name}" if version.base else "")
-    refused = "refused by the gate" if version.gate else "not promoted"
+    refused = "passed the gate, but overtaken" if _overtaken(version) else "refused by the gate"
+    refused = refused if version.gate else "not promoted"
     parts += ["promoted" if version.promoted else refused, _gain(version), version.note]
     return " · ".join(part for part in parts if part)
+
+
+def _overtaken(version: Version) -> bool:
+    """Whether another version was chosen while this one was measured, and found better."""
+    return not version.promoted and bool((version.gate or {}).get("promoted"))
 
 
 def _gain(version: Version) -> str:
@@ -131,7 +137,8 @@ def rollback(ctx: typer.Context) -> None:
 def _note(parts: Parts, name: str) -> None:
     """What should be known of the version that is in use from now on."""
     note_a_fixed_model(parts)
-    if name != EMBEDDED and not Versions(parts.home).get(name).promoted:
+    chosen = None if name == EMBEDDED else Versions(parts.home).get(name)
+    if chosen and not chosen.promoted and not _overtaken(chosen):
         console.err().print(f"note: {name} did not come through the gate", soft_wrap=True)
     if mark := marks_in(parts.home).get(name):
         tell_mark(mark, in_use=True)

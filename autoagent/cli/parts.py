@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from autoagent.config import Conduct, Limits, Sampling
-from autoagent.errors import UsageError
+from autoagent.errors import AutoagentError, ToolError, UsageError
 from autoagent.home import PROMPTS, expanded, project_home
 from autoagent.settings import Config, Loaded, load_settings
 
@@ -162,22 +162,31 @@ class _Finetuning:
     parts: Parts
 
     def __call__(self, *, ctx: Context, **chosen: Any) -> str:
-        return self._service()(**chosen, ctx=ctx)
+        try:
+            service = self._service()
+        except AutoagentError as problem:
+            raise ToolError(f"{problem}; nothing was trained: tell the user") from problem
+        return service(**chosen, ctx=ctx)
 
     def preview(self, **chosen: Any) -> str:
         """What a call would do."""
-        return self._service().preview(**chosen)
+        try:
+            service = self._service()
+        except AutoagentError as problem:
+            return f"this will fail: {problem}"
+        return service.preview(**chosen)
 
     def _service(self) -> FinetuneService:
-        from autoagent.cli.eval_suites import find_suite
+        from autoagent.cli.eval_suites import gate_suite
+        from autoagent.cli.training_options import to_find
         from autoagent.nano import earlier
         from autoagent.training.finetune import FinetuneConfig
         from autoagent.training.gate import GateConfig
         from autoagent.training.service import finetune_service
 
         name = self.parts.settings.gate_suite
-        config = FinetuneConfig(gate=GateConfig(limits=self.parts.limits), named_suite=name)
-        return finetune_service(self.parts.home, find_suite(name), config, earlier)
+        config = FinetuneConfig(gate=GateConfig(limits=self.parts.limits), named_suite=to_find(name))
+        return finetune_service(self.parts.home, gate_suite(name), config, earlier)
 
 
 def parts_of(ctx: typer.Context) -> Parts:

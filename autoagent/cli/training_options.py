@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
+from autoagent.cli.eval_suites import BUILT_IN
 from autoagent.cli.options import Option
 from autoagent.config import Settings
 from autoagent.errors import UsageError
@@ -57,9 +58,6 @@ class TrainingOptions:
     rank: Annotated[
         int | None, Option(min=1, help="Rank of the adapters of lora and qlora. By default 16.", **TRAINING)
     ] = None
-    keep_adapter: Annotated[
-        bool, Option("--keep-adapter", help="Keep what lora trained apart from the weights.", **TRAINING)
-    ] = False
     max_length: Annotated[
         int | None,
         Option(min=8, help="Leave out longer examples, in tokens. By default 4096.", **TRAINING),
@@ -152,7 +150,6 @@ class TrainingOptions:
         """
         self._need_use()
         adapter = given(what=self.weights, rank=self.rank, dropout=self.dropout)
-        adapter |= {"merge": False} if self.keep_adapter else {}
         learning = given(weight_decay=self.weight_decay, patience=self.patience, wandb=self.wandb)
         own = given(epochs=self.epochs, learning_rate=self.lr, seed=self.seed, replay=self.replay)
         own |= given(batch_tokens=self.batch_tokens, device=self.device, elsewhere=self._others())
@@ -170,8 +167,6 @@ class TrainingOptions:
         """Refuse what would be given in vain."""
         if self.rank is not None and self.weights not in ("lora", "qlora"):
             raise UsageError(f"--rank {self.rank} is of adapters: add --weights lora")
-        if self.keep_adapter and self.weights not in ("lora", "qlora"):
-            raise UsageError("--keep-adapter is of adapters: add --weights lora")
         for option, value in (("replay", self.replay), ("replay-loss", self.replay_loss)):
             if value is not None and self.method is not Method.SFT:
                 raise UsageError(f"--{option} {value} is of --method sft: leave it out")
@@ -200,7 +195,8 @@ def given(**values: Any) -> dict[str, Any]:
 
 def to_find(suite: str) -> str:
     """The name of a suite, or its file from wherever one looks."""
-    return str(Path(suite).absolute()) if Path(suite).is_file() else suite
+    by_name = suite in BUILT_IN or suite.startswith("env:")
+    return suite if by_name or not Path(suite).is_file() else str(Path(suite).absolute())
 
 
 def checked(kind: type[Config], values: Mapping[str, Any]) -> Config:

@@ -84,12 +84,17 @@ class Job:
 
         What Weights & Biases has not sent yet goes to ``wandb`` beside all trainings, for `wandb sync`.
         """
-        for unsent in (self.folder / "run" / "wandb").glob("offline-run-*"):
-            kept = self.folder.parent / "wandb"
+        _remove(self.folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a training, but not what Weights & Biases has not sent yet."""
+    kept = folder.parent / "wandb"
+    for unsent in (folder / "run" / "wandb").glob("offline-run-*"):
+        with contextlib.suppress(OSError):  # there from before
             kept.mkdir(exist_ok=True)
-            with contextlib.suppress(OSError):  # there from before
-                unsent.rename(kept / unsent.name)
-        shutil.rmtree(self.folder, ignore_errors=True)
+            unsent.rename(kept / unsent.name)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -183,7 +188,7 @@ def sweep(trainings: Path, *, made: Collection[str], keep: str, now: float | Non
             size = disk.size(folder)
         except OSError:  # its files change: somebody is at work there
             continue
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         if not folder.exists():
             folders, freed = folders + 1, freed + size
     return Swept(folders, freed)

@@ -121,6 +121,7 @@ class FinetuneService:
             yield "no suite measures the result: it is kept, but not used"
         else:
             name = getattr(self.suite, "name", "") or getattr(self.suite, "__name__", "")
+            name = name or self.config.named_suite
             yield f"held-out goals of the suite {name} decide whether the result is used from then on"
         seconds = _as_before(versions, len(selected.positives))
         yield "how long it takes is not known yet" if seconds is None else f"takes {_about(seconds)}"

@@ -49,6 +49,8 @@ def work_apart(job: Job, tell: Tell, *, launch: Sequence[str] = ()) -> Trained:
     parts = 1
     while (code := _attempt(job, tell, launch, parts)) == -signal.SIGKILL and not launch:
         killed = "the training process was killed, as the system does when memory runs out"
+        if job.how.learning.trainer == "trl":
+            raise UsageError(f"{killed}: use our own trainer, which then computes batches in parts")
         if parts == _MOST_PARTS:
             raise UsageError(
                 f"{killed}, also with batches in {parts} parts: train fewer weights (last:N, lora), leave "

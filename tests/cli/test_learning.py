@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from autoagent.cli import Exit, Parts, main
+from autoagent.errors import ToolError
 from autoagent.models.tiny import write_tiny_model
 from autoagent.models.versions import Versions
 from autoagent.prompts import prompt_hash
 from autoagent.store import Store
+from autoagent.tools import Context
+from autoagent.workspace import Workspace
 
 from .conftest import Cli, assert_one_line
 
@@ -96,7 +99,6 @@ def test_a_suite_that_is_not_there_is_one_line(cli: Cli, command: tuple[str, ...
         (("--epochs", "0"), "--epochs"),
         (("--method", "magic"), "--method"),
         (("--rank", "4"), "--rank 4 is of adapters: add --weights lora"),
-        (("--keep-adapter",), "--keep-adapter is of adapters: add --weights lora"),
         (("--method", "dpo", "--replay", "0.2"), "--replay 0.2 is of --method sft: leave it out"),
         (("--method", "kto", "--replay-loss", "kl"), "--replay-loss kl is of --method sft: leave it out"),
         (("--replay-loss", "dark"), "'dark' is not one of 'kl', 'tokens'"),
@@ -113,10 +115,23 @@ def test_a_training_that_cannot_be_is_one_line(
     assert words in done.err
 
 
+def test_what_cannot_go_on_being_trained_is_kept_by_finetune_alone(cli: Cli) -> None:
+    assert_one_line(
+        cli("finetune", "--keep-adapter"), Exit.USAGE, "--keep-adapter is of adapters: add --weights lora"
+    )
+    assert_one_line(cli("evolve", "builtin", "--keep-adapter"), Exit.USAGE, "No such option: --keep-adapter")
+
+
 def test_the_suite_of_the_gate_can_be_set_for_good(cli: Cli, home: Path) -> None:
     home.mkdir(exist_ok=True)
     (home / "config.toml").write_text('gate_suite = "mine.toml"\n', encoding="utf-8")
-    assert_one_line(cli("finetune"), Exit.USAGE, f"there is no suite {home / 'mine.toml'}")
+    assert_one_line(
+        cli("finetune"), Exit.USAGE, f"setting gate_suite: there is no suite {home / 'mine.toml'}"
+    )
+    service = Parts(chosen_home=home).services["finetune"]
+    assert service.preview().startswith("this will fail: setting gate_suite: there is no suite")
+    with pytest.raises(ToolError, match=r"there is no suite .*; nothing was trained"):  # for the model
+        service(ctx=Context(Workspace(home)))
     (home / "mine.toml").write_text(SUITE, encoding="utf-8")
     assert_one_line(cli("finetune"), Exit.USAGE, "no verified runs to learn from")
     cli("run", "-g", "What is 2 + 2?")

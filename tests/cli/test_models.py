@@ -76,6 +76,8 @@ def test_the_list_tells_the_gate_and_removed_parents(
 ) -> None:
     versions.judge(line[1], promoted=False, gate=GATE, beside={"gate.html": "<p>"})
     assert f"from {line[0]} · refused by the gate · +1.0 points" in cli("models", "list").out
+    versions.judge(line[1], promoted=False, gate={**GATE, "promoted": True})  # another was chosen meanwhile
+    assert "· passed the gate, but overtaken ·" in cli("models", "list").out
     versions.remove(line[0], force=True)
     assert f"from {line[0]} (removed)" in cli("models", "list").out
     (told,) = cli("models", "list", "--json").json["versions"]

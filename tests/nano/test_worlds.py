@@ -32,7 +32,9 @@ from autoagent.nano.expert import Demonstration, Expert, NotShown, demonstrate, 
 from autoagent.nano.export import to_transformers
 from autoagent.nano.families import FAMILIES, Episode, Maker, Split
 from autoagent.nano.families.base import is_held_out_combination
+from autoagent.nano.families.several import blueprints
 from autoagent.nano.families.singles import draw
+from autoagent.nano.habits import FOLDER
 from autoagent.nano.model import NanoModel, preset
 from autoagent.nano.suites import builtin, smoke
 from autoagent.nano.tokenizer import build_tokenizer, load_tokenizer
@@ -245,6 +247,12 @@ def test_about_a_fifth_is_held_out_of_every_pool() -> None:
 def parts(paths: Sequence[str]) -> set[str]:
     """The words of file names, without their endings."""
     return {part for path in paths for part in re.findall(r"[^\W\d_]+", path.rpartition(".")[0])}
+
+
+def test_the_names_of_arguments_are_of_the_slots_there_are() -> None:
+    lines = (FOLDER / "several_names.txt").read_text(encoding="utf-8").splitlines()
+    named = {line.partition(":")[0] for line in lines if line[:1] != "#"}
+    assert named == {slot for tool in blueprints() for slot in tool.slots}
 
 
 def test_training_never_sees_held_out_names_places_and_file_names() -> None:
