@@ -190,7 +190,7 @@ def test_an_export_hides_what_an_older_version_recorded(stage: Stage, form: Form
     runs = [run.trajectory.run_id]
     text = "".join(_text(Store(stage.home), runs, form, secrets=secrets, files=True))
     assert not spelled(text)
-    assert "zx" not in text
+    assert "safe-77" not in text
     assert "[secret: ACME_TOKEN]" in text
 
 
